@@ -1,0 +1,33 @@
+//! Generates the server side of Temporal's WorkflowService for the simulator, over the client's own
+//! message types: no `.proto` is copied, and what the simulator serves is what the client speaks.
+
+use std::{env, fs, path::PathBuf};
+
+use prost::Message;
+use prost_types::FileDescriptorSet;
+
+const SERVICE_PACKAGE: &str = "temporal.api.workflowservice.v1";
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    println!("cargo:rerun-if-changed=build.rs");
+    let descriptors = PathBuf::from(env::var("DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH").map_err(
+        |_| "temporalio-protos did not publish DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH",
+    )?);
+    println!("cargo:rerun-if-changed={}", descriptors.display());
+    let set = FileDescriptorSet::decode(fs::read(descriptors)?.as_slice())?;
+    let services = set
+        .file
+        .into_iter()
+        .filter(|file| file.package() == SERVICE_PACKAGE && !file.service.is_empty())
+        .map(|mut file| {
+            file.message_type.clear();
+            file
+        })
+        .collect();
+    tonic_prost_build::configure()
+        .build_client(false)
+        .generate_default_stubs(true)
+        .extern_path(".temporal.api", "::temporalio_protos::temporal::api")
+        .compile_fds(FileDescriptorSet { file: services })?;
+    Ok(())
+}

