@@ -10,9 +10,10 @@ const SERVICE_PACKAGE: &str = "temporal.api.workflowservice.v1";
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
-    let descriptors = PathBuf::from(env::var("DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH").map_err(
-        |_| "temporalio-protos did not publish DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH",
-    )?);
+    let descriptors =
+        PathBuf::from(env::var("DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH").map_err(
+            |_| "temporalio-protos did not publish DEP_TEMPORALIO_PROTOS_DESCRIPTOR_PATH",
+        )?);
     println!("cargo:rerun-if-changed={}", descriptors.display());
     let set = FileDescriptorSet::decode(fs::read(descriptors)?.as_slice())?;
     let services = set

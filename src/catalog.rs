@@ -94,26 +94,68 @@ pub struct Action {
 
 impl std::fmt::Debug for Action {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Action").field("name", &self.name).finish_non_exhaustive()
+        f.debug_struct("Action")
+            .field("name", &self.name)
+            .finish_non_exhaustive()
     }
 }
 
 const fn field(name: &'static str, kind: Kind, description: &'static str) -> Field {
-    Field { name, kind, description }
+    Field {
+        name,
+        kind,
+        description,
+    }
 }
 
 const APPLIED: &[Field] = &[
-    field("listed", Kind::Count, "Workflows that were claimed from the listing"),
-    field("recovered", Kind::Count, "Workflows that were written to, by any strategy"),
-    field("moved", Kind::Count, "of these, by a Versioning Override alone"),
-    field("started_over", Kind::Count, "of these, reset to the first Workflow Task or started anew: Activities ran or will run again"),
+    field(
+        "listed",
+        Kind::Count,
+        "Workflows that were claimed from the listing",
+    ),
+    field(
+        "recovered",
+        Kind::Count,
+        "Workflows that were written to, by any strategy",
+    ),
+    field(
+        "moved",
+        Kind::Count,
+        "of these, by a Versioning Override alone",
+    ),
+    field(
+        "started_over",
+        Kind::Count,
+        "of these, reset to the first Workflow Task or started anew: Activities ran or will run again",
+    ),
     field("undone", Kind::Count, "of these, reset to a later point"),
     field("terminated", Kind::Count, "of these, terminated"),
-    field("skipped", Kind::Count, "Workflows that needed nothing, with a reason"),
-    field("refused", Kind::Count, "Workflows to which no strategy could be applied, with a reason"),
-    field("failed", Kind::Count, "Workflows whose write failed, or whose outcome is not known"),
-    field("unproven", Kind::Count, "recovered Workflows whose health nothing has proved yet"),
-    field("unmatched", Kind::Number, "listed Workflows that no row takes"),
+    field(
+        "skipped",
+        Kind::Count,
+        "Workflows that needed nothing, with a reason",
+    ),
+    field(
+        "refused",
+        Kind::Count,
+        "Workflows to which no strategy could be applied, with a reason",
+    ),
+    field(
+        "failed",
+        Kind::Count,
+        "Workflows whose write failed, or whose outcome is not known",
+    ),
+    field(
+        "unproven",
+        Kind::Count,
+        "recovered Workflows whose health nothing has proved yet",
+    ),
+    field(
+        "unmatched",
+        Kind::Number,
+        "listed Workflows that no row takes",
+    ),
     field("rows", Kind::Object, "the same numbers by row"),
 ];
 
@@ -156,7 +198,10 @@ pub const ACTIONS: &[Action] = &[
         effect: Effect::Idempotent,
         subject: Subject::Service,
         arguments: |g| SetCurrent::json_schema(g),
-        output: &[field("current", Kind::Text, "Current Version now"), field("previous", Kind::Text, "Current Version before, or empty")],
+        output: &[
+            field("current", Kind::Text, "Current Version now"),
+            field("previous", Kind::Text, "Current Version before, or empty"),
+        ],
         refusals: NO_REFUSALS,
     },
     Action {
@@ -178,10 +223,26 @@ pub const ACTIONS: &[Action] = &[
         subject: Subject::Service,
         arguments: |g| Drainage::json_schema(g),
         output: &[
-            field("status", Kind::Text, "`current`, `ramping`, `draining`, `drained`, `inactive` (no drainage, now or ever) or `absent`"),
-            field("running", Kind::Number, "Pinned Workflows that run there, by Visibility"),
-            field("auto_upgrade", Kind::Number, "AutoUpgrade Workflows whose last task ran there; they move by themselves"),
-            field("checked", Kind::Text, "when the service last checked, or empty"),
+            field(
+                "status",
+                Kind::Text,
+                "`current`, `ramping`, `draining`, `drained`, `inactive` (no drainage, now or ever) or `absent`",
+            ),
+            field(
+                "running",
+                Kind::Number,
+                "Pinned Workflows that run there, by Visibility",
+            ),
+            field(
+                "auto_upgrade",
+                Kind::Number,
+                "AutoUpgrade Workflows whose last task ran there; they move by themselves",
+            ),
+            field(
+                "checked",
+                Kind::Text,
+                "when the service last checked, or empty",
+            ),
         ],
         refusals: NO_REFUSALS,
     },
@@ -202,8 +263,16 @@ pub const ACTIONS: &[Action] = &[
         arguments: |g| Evaluate::json_schema(g),
         output: &[
             field("total", Kind::Number, "Workflows in the scopes"),
-            field("unmatched", Kind::Number, "of these, those that no row takes"),
-            field("rows", Kind::Object, "Workflows by row; rows that depend on the Workflow Task are counted together"),
+            field(
+                "unmatched",
+                Kind::Number,
+                "of these, those that no row takes",
+            ),
+            field(
+                "rows",
+                Kind::Object,
+                "Workflows by row; rows that depend on the Workflow Task are counted together",
+            ),
         ],
         refusals: NO_REFUSALS,
     },
@@ -222,7 +291,11 @@ pub const ACTIONS: &[Action] = &[
         effect: Effect::Read,
         subject: Subject::Service,
         arguments: |g| Count::json_schema(g),
-        output: &[field("count", Kind::Number, "Workflows that match, by Visibility")],
+        output: &[field(
+            "count",
+            Kind::Number,
+            "Workflows that match, by Visibility",
+        )],
         refusals: NO_REFUSALS,
     },
     Action {
@@ -232,9 +305,17 @@ pub const ACTIONS: &[Action] = &[
         subject: Subject::Service,
         arguments: |g| List::json_schema(g),
         output: &[
-            field("workflows", Kind::List, "objects with id, run_id, type, status"),
+            field(
+                "workflows",
+                Kind::List,
+                "objects with id, run_id, type, status",
+            ),
             field("count", Kind::Number, "how many of them"),
-            field("more", Kind::Boolean, "whether there were more than `limit`"),
+            field(
+                "more",
+                Kind::Boolean,
+                "whether there were more than `limit`",
+            ),
         ],
         refusals: NO_REFUSALS,
     },
@@ -245,7 +326,12 @@ pub const ACTIONS: &[Action] = &[
         subject: Subject::Workflow,
         arguments: |g| Reset::json_schema(g),
         output: APPLIED,
-        refusals: &["running_child", "no_completed_task", "never_dispatched", "not_resettable"],
+        refusals: &[
+            "running_child",
+            "no_completed_task",
+            "never_dispatched",
+            "not_resettable",
+        ],
     },
     Action {
         name: "workflows.update_options",
@@ -281,13 +367,41 @@ pub const ACTIONS: &[Action] = &[
         subject: Subject::Ledger,
         arguments: |g| Verify::json_schema(g),
         output: &[
-            field("healthy", Kind::Number, "completed a Workflow Task on the target since"),
-            field("waiting", Kind::Number, "an old task has still to time out, or the new one to be taken"),
-            field("unproven", Kind::Number, "idle: nothing has shown that it works"),
-            field("unhealthy", Kind::Number, "failing, unpolled, lost, or failed since"),
-            field("failing", Kind::Number, "of these, those whose Workflow Task fails on the target"),
-            field("unpolled", Kind::Number, "of these, those whose Workflow Task nobody takes"),
-            field("lost", Kind::Number, "of these, those that timed out or failed before a task ran on the target"),
+            field(
+                "healthy",
+                Kind::Number,
+                "completed a Workflow Task on the target since",
+            ),
+            field(
+                "waiting",
+                Kind::Number,
+                "an old task has still to time out, or the new one to be taken",
+            ),
+            field(
+                "unproven",
+                Kind::Number,
+                "idle: nothing has shown that it works",
+            ),
+            field(
+                "unhealthy",
+                Kind::Number,
+                "failing, unpolled, lost, or failed since",
+            ),
+            field(
+                "failing",
+                Kind::Number,
+                "of these, those whose Workflow Task fails on the target",
+            ),
+            field(
+                "unpolled",
+                Kind::Number,
+                "of these, those whose Workflow Task nobody takes",
+            ),
+            field(
+                "lost",
+                Kind::Number,
+                "of these, those that timed out or failed before a task ran on the target",
+            ),
         ],
         refusals: NO_REFUSALS,
     },
@@ -297,7 +411,10 @@ pub const ACTIONS: &[Action] = &[
         effect: Effect::NonIdempotent,
         subject: Subject::Person,
         arguments: |g| ManualTask::json_schema(g),
-        output: &[field("done_by", Kind::Text, "who said so"), field("note", Kind::Text, "what they entered")],
+        output: &[
+            field("done_by", Kind::Text, "who said so"),
+            field("note", Kind::Text, "what they entered"),
+        ],
         refusals: NO_REFUSALS,
     },
     Action {
@@ -616,6 +733,9 @@ mod tests {
         let count = names.len();
         names.dedup();
         assert_eq!(names.len(), count);
-        assert!(names.iter().all(|name| name.chars().all(|c| c.is_ascii_lowercase() || c == '.' || c == '_')));
+        assert!(names.iter().all(|name| {
+            name.chars()
+                .all(|c| c.is_ascii_lowercase() || c == '.' || c == '_')
+        }));
     }
 }

@@ -27,18 +27,30 @@ enum Kind {
 impl Clock {
     /// The wall clock.
     pub fn real() -> Self {
-        Self { start: Instant::now(), base: Timestamp::now(), kind: Kind::Real }
+        Self {
+            start: Instant::now(),
+            base: Timestamp::now(),
+            kind: Kind::Real,
+        }
     }
 
     /// A clock that begins at `base` and follows tokio's clock, which the caller has paused
     /// (`tokio::time::pause`, current-thread runtime).
     pub fn simulated(base: Timestamp) -> Self {
-        Self { start: Instant::now(), base, kind: Kind::Simulated }
+        Self {
+            start: Instant::now(),
+            base,
+            kind: Kind::Simulated,
+        }
     }
 
     /// A clock that runs `speed` times as fast as the wall clock.
     pub fn scaled(base: Timestamp, speed: f64) -> Self {
-        Self { start: Instant::now(), base, kind: Kind::Scaled(speed) }
+        Self {
+            start: Instant::now(),
+            base,
+            kind: Kind::Scaled(speed),
+        }
     }
 
     /// Now.

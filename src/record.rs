@@ -1,1 +1,669 @@
-//! To be written.
+//! What the journal can hold: one fact a record, in the order in which it became true.
+//!
+//! Pure data, versioned ([`FORMAT`]). An *intent* is written before an effect, its *outcome* after it.
+//! Identifiers of a Workflow appear once, in the [`Body::Page`] that claims it; later records name it
+//! by its ordinal. Progress that may be lost (bars, rates) is not a record.
+//!
+//! Changes: 1.0 first format.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::survey::{Override, Status, Version, WorkflowKey};
+
+/// Major and minor version of the format. A reader takes any minor of its major.
+pub const FORMAT: Format = Format { major: 1, minor: 0 };
+
+/// A format's version.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Format {
+    /// Readers of another major refuse.
+    pub major: u32,
+    /// Readers of a smaller minor ignore what they do not know.
+    pub minor: u32,
+}
+
+/// A run's id, `rb-…`.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct RunId(pub String);
+
+impl fmt::Display for RunId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Number of a ledger entry, from 0, in the order of claims.
+pub type Ordinal = u32;
+
+/// One record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// From 1, without gaps.
+    pub seq: u64,
+    /// When.
+    pub at: Timestamp,
+    /// What.
+    pub body: Body,
+}
+
+/// Where a step stands in a run: its id and, inside a loop, the iteration (from 1; 0 outside).
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Step id.
+    pub step: String,
+    /// Iteration of the enclosing loop, from 1; 0 outside of one.
+    pub iteration: u32,
+}
+
+/// What was decided when somebody attached: the flags of `exec` and `resume` that steer.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Flags {
+    /// `--yes`
+    pub yes: bool,
+    /// Steps for which `--confirm STEP=WORD` gave a word.
+    pub confirm: BTreeMap<String, String>,
+    /// `--until STEP`: the run parks after it.
+    pub until: Option<String>,
+    /// `--skip-row ROW`
+    pub skip_rows: Vec<String>,
+    /// `--limit N`: at most so many writes to Workflows in this attachment.
+    pub limit: Option<u64>,
+    /// `--retry-failed`
+    pub retry_failed: bool,
+    /// `--accept STEP`
+    pub accept: Vec<String>,
+    /// `--rate N`
+    pub rate: Option<f64>,
+    /// `-p NAME.KEY=VALUE` given to `resume`: entries added to map parameters.
+    pub entries: BTreeMap<String, BTreeMap<String, Value>>,
+}
+
+/// One claimed Workflow.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Claim {
+    /// Its number from now on.
+    pub ordinal: Ordinal,
+    /// Workflow ID.
+    pub id: String,
+    /// Run ID.
+    pub run: String,
+    /// Workflow Type.
+    #[serde(rename = "type")]
+    pub workflow_type: String,
+}
+
+/// How sure a count is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Certainty {
+    /// Every Workflow was listed.
+    Exact,
+    /// Listed, but the row depends on the Workflow Task: so many at most.
+    AtMost,
+    /// By CountWorkflowExecutions.
+    Estimate,
+}
+
+/// One line of the table that a question shows: what may be written to.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RowAsk {
+    /// Row id; for a step without a decision table the step's id.
+    pub row: String,
+    /// The List Filter as rendered.
+    pub query: String,
+    /// Classes, task condition.
+    pub condition: String,
+    /// Workflows now.
+    pub count: u64,
+    /// How sure that is.
+    pub certainty: Certainty,
+    /// Workflows in the plan; none where it did not know.
+    pub planned: Option<u64>,
+    /// Of these, already granted before.
+    pub granted: u64,
+    /// Some Workflow IDs.
+    pub samples: Vec<String>,
+    /// Strategy's name.
+    pub strategy: String,
+    /// What the strategy does, in words.
+    pub does: String,
+    /// Target Version.
+    pub target: Option<Version>,
+}
+
+/// What is asked.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Question {
+    /// May these Workflows be written to?
+    Rows {
+        /// Line by line.
+        rows: Vec<RowAsk>,
+        /// Whether it extends what was granted before.
+        extension: bool,
+        /// Writes a second, at most.
+        rate: f64,
+        /// Calls in flight, at most.
+        concurrency: u32,
+    },
+    /// May this be changed?
+    Changes {
+        /// What would change, a sentence each.
+        changes: Vec<String>,
+    },
+    /// All canaries of a row are unproven: go on?
+    Canary {
+        /// The row.
+        row: String,
+        /// How many.
+        count: u32,
+    },
+    /// Do this, and say so.
+    Manual {
+        /// What to do.
+        instructions: String,
+    },
+}
+
+/// What was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum Answer {
+    Yes,
+    No,
+}
+
+/// How it was answered.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Means {
+    /// At a terminal.
+    Prompt,
+    /// By `--yes` or `--confirm`.
+    Flag,
+    /// By a rehearsal's `answers`.
+    Rehearsal,
+}
+
+/// What a write does to a Workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Treatment {
+    /// A Versioning Override, nothing else.
+    Moved,
+    /// Reset to the first Workflow Task, or started anew.
+    StartedOver,
+    /// Reset to a later point.
+    Undone,
+    /// Terminated.
+    Terminated,
+}
+
+/// What an intent was decided on: to settle it, and to know afterwards why.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Seen {
+    /// Status.
+    pub status: Status,
+    /// Current run of the Workflow ID.
+    pub current_run: String,
+    /// Effective Version.
+    pub version: Option<Version>,
+    /// Newest reset of the base run before ours.
+    pub reset_run_id: Option<String>,
+    /// Events in the history.
+    pub history_length: i64,
+}
+
+/// The write, complete: what the call carries beyond the Workflow's own names.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "call", rename_all = "snake_case")]
+pub enum Write {
+    /// ResetWorkflowExecution.
+    Reset {
+        /// `workflow_task_finish_event_id`.
+        event_id: i64,
+        /// Re-apply Signals afterwards.
+        signals: bool,
+        /// Re-apply Updates afterwards.
+        updates: bool,
+        /// Pinned in the same call.
+        target: Option<Version>,
+        /// With the run and the step.
+        reason: String,
+        /// Request id (it protects nothing; it tells calls apart).
+        request_id: String,
+    },
+    /// UpdateWorkflowExecutionOptions; no target unsets the Override.
+    Options {
+        /// The Override to set.
+        target: Option<Override>,
+    },
+    /// StartWorkflowExecution with the start event's arguments.
+    Restart {
+        /// Pinned to.
+        target: Version,
+        /// From run, step and base run: the service answers the same call with the same run.
+        request_id: String,
+        /// Whether the base runs (conflict policy TERMINATE_EXISTING) or is closed (FAIL).
+        terminate: bool,
+    },
+    /// TerminateWorkflowExecution.
+    Terminate {
+        /// With the run and the step.
+        reason: String,
+    },
+}
+
+/// How a write ended, or why there was none.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Outcome {
+    /// The service said so.
+    Done {
+        /// The run that it made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_run: Option<String>,
+    },
+    /// Nothing was needed.
+    Skipped {
+        /// Why.
+        reason: String,
+    },
+    /// It cannot be done to this Workflow.
+    Refused {
+        /// The refusal's name.
+        refusal: String,
+        /// In words.
+        message: String,
+    },
+    /// The call failed, and nothing happened.
+    Failed {
+        /// gRPC code.
+        code: String,
+        /// In words.
+        message: String,
+    },
+    /// Nobody knows.
+    Unknown {
+        /// gRPC code, or empty.
+        code: String,
+        /// In words.
+        message: String,
+    },
+    /// Dry run: this would be done.
+    Would {
+        /// In words.
+        what: String,
+    },
+}
+
+/// What a later look found out about an intent in doubt.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum Settlement {
+    /// It happened.
+    Done {
+        /// The run that it made.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        new_run: Option<String>,
+        /// Whether it was this run's doing; none where the evidence does not say.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        ours: Option<bool>,
+    },
+    /// It did not happen: back to the look.
+    NotDone,
+    /// It cannot be found out.
+    Unknown,
+}
+
+/// Health of a recovered Workflow.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Health {
+    /// A Workflow Task completed on its target since (or it closed well there).
+    Healthy,
+    /// Its old task has still to time out, or its new one to be taken.
+    Waiting,
+    /// Idle: nothing has shown that it works.
+    Unproven,
+    /// Its Workflow Task fails.
+    Failing,
+    /// Its Workflow Task is scheduled, and nobody takes it.
+    Unpolled,
+    /// Timed out or failed before a task ran on the target.
+    Lost,
+    /// Failed on the target.
+    Failed,
+}
+
+impl Health {
+    /// Failing, unpolled, lost or failed.
+    pub fn is_unhealthy(self) -> bool {
+        matches!(
+            self,
+            Self::Failing | Self::Unpolled | Self::Lost | Self::Failed
+        )
+    }
+}
+
+/// How a step ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum StepStatus {
+    /// As it should.
+    Succeeded,
+    /// `when` was false, or nothing was left to do.
+    Skipped,
+    /// An error.
+    Failed,
+    /// A limit, a canary, an answer or what is left over stopped it.
+    Halted,
+    /// It was halted or failed, and somebody accepted that.
+    Accepted,
+    /// Dry run: read, but not done.
+    Rehearsed,
+}
+
+impl StepStatus {
+    /// Whether the run goes on after it.
+    pub fn passes(self) -> bool {
+        !matches!(self, Self::Failed | Self::Halted)
+    }
+}
+
+/// How a run ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum RunStatus {
+    /// Every step passed.
+    Succeeded,
+    /// A step failed or halted; `resume` goes on.
+    Halted,
+}
+
+/// The facts.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Body {
+    /// First record: the whole plan.
+    Opened {
+        /// Of this file.
+        format: Format,
+        /// The run.
+        run: RunId,
+        /// The plan as data (`plan::Plan`), secrets left out.
+        plan: Box<Value>,
+        /// Version of the tool.
+        tool: String,
+        /// A dry run's journal cannot be resumed.
+        dry: bool,
+        /// Whether time and service are simulated.
+        rehearsal: bool,
+    },
+    /// Somebody runs it now.
+    Attached {
+        /// From 1.
+        attachment: u32,
+        /// Host name.
+        host: String,
+        /// Process id.
+        pid: u32,
+        /// User name.
+        user: String,
+        /// What they asked for.
+        flags: Box<Flags>,
+        /// What was found out about the service, a sentence each (changes since the plan first).
+        notes: Vec<String>,
+    },
+    /// A step begins.
+    StepStarted {
+        /// Which.
+        place: Place,
+    },
+    /// A question.
+    Asked {
+        /// From 1.
+        question: u32,
+        /// For which step.
+        place: Place,
+        /// What.
+        what: Box<Question>,
+    },
+    /// Its answer.
+    Answered {
+        /// Which question.
+        question: u32,
+        /// Yes or no.
+        answer: Answer,
+        /// Who.
+        by: String,
+        /// How.
+        means: Means,
+        /// Workflows granted in all, by row.
+        #[serde(default)]
+        grants: BTreeMap<String, u64>,
+        /// Until when.
+        expires: Timestamp,
+        /// What they entered.
+        #[serde(default)]
+        note: String,
+    },
+    /// Workflows are claimed by a step.
+    Page {
+        /// By which.
+        place: Place,
+        /// Pass of the listing, from 1.
+        pass: u32,
+        /// They.
+        claims: Vec<Claim>,
+    },
+    /// A listing came to its end, and all that it claimed is decided.
+    PassEnded {
+        /// Of which step.
+        place: Place,
+        /// Pass.
+        pass: u32,
+        /// New claims in it.
+        claimed: u64,
+        /// Listed Workflows that no row takes, by type: count and samples.
+        unmatched: BTreeMap<String, Leftover>,
+    },
+    /// A claim is given back: the Workflow is free for another row, step, or its successor.
+    Released {
+        /// Which.
+        ordinal: Ordinal,
+        /// Why.
+        reason: String,
+    },
+    /// A failed or refused Workflow is taken up again (`--retry-failed`).
+    Retried {
+        /// Which.
+        ordinals: Vec<Ordinal>,
+    },
+    /// A write is about to leave.
+    Intent {
+        /// To which Workflow.
+        ordinal: Ordinal,
+        /// Row that took it.
+        row: String,
+        /// Strategy in force (a row's, or a fallback).
+        strategy: String,
+        /// What it does.
+        treatment: Treatment,
+        /// The call.
+        write: Box<Write>,
+        /// What was seen.
+        seen: Box<Seen>,
+        /// When the call gives up.
+        deadline: Timestamp,
+    },
+    /// It ended, or there was none.
+    Outcome {
+        /// Of which Workflow.
+        ordinal: Ordinal,
+        /// Row that took it, where there was no intent that says so.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        row: String,
+        /// How.
+        outcome: Outcome,
+    },
+    /// An intent in doubt was looked into.
+    Settled {
+        /// Of which Workflow.
+        ordinal: Ordinal,
+        /// What was found.
+        settlement: Settlement,
+        /// What says so.
+        evidence: String,
+    },
+    /// A row's canary was decided.
+    Canary {
+        /// Of which step.
+        place: Place,
+        /// Row.
+        row: String,
+        /// Whether the row goes on.
+        passed: bool,
+        /// Why.
+        reason: String,
+    },
+    /// A Workflow's health changed.
+    Verified {
+        /// By which step.
+        place: Place,
+        /// Which Workflow.
+        ordinal: Ordinal,
+        /// How it is.
+        health: Health,
+        /// In words.
+        note: String,
+    },
+    /// An action on the service is about to write.
+    Acting {
+        /// Which step.
+        place: Place,
+        /// What it changes, a sentence each.
+        changes: Vec<String>,
+    },
+    /// It ended.
+    Acted {
+        /// Which step.
+        place: Place,
+        /// Empty where it was done; else the error.
+        error: String,
+        /// Whether it may be tried again.
+        again: bool,
+    },
+    /// What a step waits for.
+    Polled {
+        /// Which step.
+        place: Place,
+        /// In words.
+        status: String,
+    },
+    /// An iteration of a loop is over.
+    Iterated {
+        /// The loop.
+        step: String,
+        /// Which iteration.
+        iteration: u32,
+        /// Whether `until` held.
+        done: bool,
+        /// Why not, or when the next begins.
+        note: String,
+    },
+    /// A step is over.
+    StepEnded {
+        /// Which.
+        place: Place,
+        /// How.
+        status: StepStatus,
+        /// Its output.
+        output: Value,
+        /// Why, where there is something to say.
+        message: String,
+    },
+    /// A limit was reached.
+    LimitHit {
+        /// By which step.
+        place: Place,
+        /// Its name.
+        limit: String,
+        /// What was counted.
+        value: u64,
+        /// What is allowed.
+        bound: u64,
+    },
+    /// The run waits for somebody (exit 3).
+    Parked {
+        /// For what.
+        reason: String,
+    },
+    /// Ctrl-C or a signal.
+    Interrupted {
+        /// Its name.
+        signal: String,
+    },
+    /// The run is over.
+    Ended {
+        /// How.
+        status: RunStatus,
+        /// In words.
+        message: String,
+    },
+}
+
+/// Listed Workflows of one type that no row takes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Leftover {
+    /// How many.
+    pub count: u64,
+    /// Some Workflow IDs.
+    pub samples: Vec<String>,
+}
+
+impl Claim {
+    /// The Workflow.
+    pub fn key(&self) -> WorkflowKey {
+        WorkflowKey {
+            workflow_id: self.id.clone(),
+            run_id: self.run.clone(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_record_survives_the_round_trip() {
+        let record = Record {
+            seq: 7,
+            at: "2026-01-01T00:00:00Z".parse().expect("a timestamp"),
+            body: Body::Outcome {
+                ordinal: 3,
+                row: String::new(),
+                outcome: Outcome::Done {
+                    new_run: Some("r".to_owned()),
+                },
+            },
+        };
+        let text = serde_json::to_string(&record).expect("json");
+        assert_eq!(
+            text,
+            r#"{"seq":7,"at":"2026-01-01T00:00:00Z","body":{"kind":"outcome","ordinal":3,"outcome":{"is":"done","new_run":"r"}}}"#
+        );
+        assert_eq!(
+            serde_json::from_str::<Record>(&text).expect("a record"),
+            record
+        );
+    }
+}

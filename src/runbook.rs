@@ -234,7 +234,11 @@ pub struct Retry {
 
 impl Default for Retry {
     fn default() -> Self {
-        Self { attempts: 5, backoff: Duration::from_secs(1), max_backoff: Duration::from_secs(30) }
+        Self {
+            attempts: 5,
+            backoff: Duration::from_secs(1),
+            max_backoff: Duration::from_secs(30),
+        }
     }
 }
 
@@ -263,7 +267,11 @@ impl Bound {
     pub fn of(self, granted: u64) -> u64 {
         match self {
             Self::Count(count) => count,
-            #[allow(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss)]
+            #[allow(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                clippy::cast_precision_loss
+            )]
             Self::Percent(percent) => ((granted as f64 * percent / 100.0).floor() as u64).max(1),
         }
     }
@@ -291,7 +299,10 @@ pub struct Pace {
 
 impl Default for Pace {
     fn default() -> Self {
-        Self { rate: 200.0, concurrency: 32 }
+        Self {
+            rate: 200.0,
+            concurrency: 32,
+        }
     }
 }
 

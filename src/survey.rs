@@ -55,7 +55,9 @@ impl<'de> Deserialize<'de> for Version {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
         Self::parse(&text).ok_or_else(|| {
-            serde::de::Error::custom(format!("`{text}` is not a Version: expected DEPLOYMENT:BUILD"))
+            serde::de::Error::custom(format!(
+                "`{text}` is not a Version: expected DEPLOYMENT:BUILD"
+            ))
         })
     }
 }
@@ -253,10 +255,16 @@ impl Look {
     /// else the Search Attribute. None is "not known", not "moved".
     pub fn effective_version(&self) -> Option<Version> {
         match &self.versioning_override {
-            Some(Override::Pinned { version } | Override::OneTime { version }) => Some(version.clone()),
+            Some(Override::Pinned { version } | Override::OneTime { version }) => {
+                Some(version.clone())
+            }
             Some(Override::AutoUpgrade) => None,
             None => self.deployment_version.clone().or_else(|| {
-                match self.listed.attributes.get("TemporalWorkerDeploymentVersion") {
+                match self
+                    .listed
+                    .attributes
+                    .get("TemporalWorkerDeploymentVersion")
+                {
                     Some(AttributeValue::Keyword(text)) => Version::parse(text),
                     _ => None,
                 }
