@@ -1,0 +1,1 @@
+//! The gate, by each RPC that the service has.

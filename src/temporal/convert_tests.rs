@@ -1,0 +1,1 @@
+//! What the service sends, in the shapes of the survey.

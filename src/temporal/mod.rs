@@ -1,0 +1,144 @@
+//! Typed calls to a Temporal service: what `plan` and the actions ask and do, without a proto message
+//! in sight.
+//!
+//! Reads are retried here, with backoff and a bound ([`pace`]); writes are sent exactly once, and what
+//! came of them is judged by an exhaustive table ([`outcome`]). Listing and counting share a budget.
+//! This module does not decide anything: no strategy, no row, no journal.
+
+mod convert;
+mod history;
+mod outcome;
+mod pace;
+mod reads;
+mod writes;
+
+use std::future::Future;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use temporalio_client::grpc::WorkflowService;
+use tonic::{Request, Response, Status};
+
+use crate::connection::Connection;
+use crate::survey::Listed;
+
+pub use history::Termination;
+pub use outcome::{CallError, CallKind, Cause, Meaning, Rpc, Verdict, code_name};
+pub use writes::{Reapply, ResetCall, RestartCall};
+
+use pace::{Backoff, VisibilityBudget};
+
+/// How long a read is tried again before its error is given up to the caller.
+const READ_PATIENCE: Duration = Duration::from_secs(60);
+
+/// The service, as this tool uses it. Cheap to clone; clones share the connection and the Visibility
+/// budget.
+#[derive(Clone)]
+pub struct Temporal {
+    connection: Connection,
+    visibility: Arc<VisibilityBudget>,
+    /// Filled by the preflight; tells whether a parent is in this namespace.
+    namespace_id: Arc<OnceLock<String>>,
+    patience: Duration,
+}
+
+/// One page of a listing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// The lines, in the service's order.
+    pub rows: Vec<Listed>,
+    /// What to ask for the next page with; none after the last one.
+    pub next: Option<Vec<u8>>,
+}
+
+impl Temporal {
+    /// Typed calls over a connection.
+    pub fn new(connection: Connection) -> Self {
+        Self {
+            connection,
+            visibility: Arc::default(),
+            namespace_id: Arc::default(),
+            patience: READ_PATIENCE,
+        }
+    }
+
+    /// Gives up a read after this long in place of a minute.
+    #[must_use]
+    pub fn with_patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// The connection underneath.
+    pub fn connection(&self) -> &Connection {
+        &self.connection
+    }
+
+    /// How long one call may take; a write without an answer by then is in doubt.
+    pub fn call_timeout(&self) -> Duration {
+        self.connection.call_timeout()
+    }
+
+    fn namespace(&self) -> String {
+        self.connection.namespace().to_owned()
+    }
+
+    fn identity(&self) -> String {
+        self.connection.identity().to_owned()
+    }
+
+    fn request<T>(&self, message: T) -> Request<T> {
+        let mut request = Request::new(message);
+        request.set_timeout(self.connection.call_timeout());
+        request
+    }
+
+    /// A read: tried until it answers, is refused for good, or patience ends.
+    async fn read<M, T, F, Fut>(&self, rpc: Rpc, message: M, call: F) -> Result<T, CallError>
+    where
+        M: Clone,
+        F: Fn(Box<dyn WorkflowService>, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let mut backoff = Backoff::new(self.patience);
+        loop {
+            if rpc.is_visibility() {
+                self.visibility.admit().await;
+            }
+            let request = self.request(message.clone());
+            let status = match call(self.connection.workflow_service(), request).await {
+                Ok(response) => return Ok(response.into_inner()),
+                Err(status) => status,
+            };
+            let error = CallError::of(rpc, &status);
+            if error.meaning.verdict != Verdict::Retry {
+                return Err(error);
+            }
+            match backoff.next() {
+                Some(pause) => tokio::time::sleep(pause).await,
+                None => return Err(error.after(backoff.attempts(), self.patience)),
+            }
+        }
+    }
+
+    /// A write: one call, whatever comes of it.
+    async fn write<M, T, F, Fut>(&self, rpc: Rpc, message: M, call: F) -> Result<T, CallError>
+    where
+        F: FnOnce(Box<dyn WorkflowService>, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
+        let request = self.request(message);
+        match call(self.connection.workflow_service(), request).await {
+            Ok(response) => Ok(response.into_inner()),
+            Err(status) => Err(CallError::of(rpc, &status)),
+        }
+    }
+}
+
+impl std::fmt::Debug for Temporal {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Temporal")
+            .field("connection", &self.connection)
+            .finish_non_exhaustive()
+    }
+}
