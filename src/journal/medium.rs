@@ -1,0 +1,163 @@
+//! What a journal is written to: a file, or memory; and the faults that tests ask for.
+
+use std::fs::File;
+use std::io::{self, Write};
+use std::os::unix::fs::MetadataExt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use crate::record::Record;
+
+/// The bytes of a journal in memory. Clones share them, so that a test can look on.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Arc<Mutex<Vec<u8>>>);
+
+impl Memory {
+    /// A journal with this content.
+    pub fn of(bytes: Vec<u8>) -> Self {
+        Self(Arc::new(Mutex::new(bytes)))
+    }
+
+    /// A copy of what was written so far.
+    pub fn bytes(&self) -> Vec<u8> {
+        self.lock().clone()
+    }
+
+    pub(super) fn set(&self, bytes: Vec<u8>) {
+        *self.lock() = bytes;
+    }
+
+    pub(super) fn truncate(&self, length: usize) {
+        self.lock().truncate(length);
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Something that goes wrong on purpose.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// The disk is full after so many more bytes.
+    DiskFull {
+        /// What still fits; a line that does not is written in part.
+        after_bytes: u64,
+    },
+    /// The process dies when this record is on disk: the rest of its commit is not, and every call from
+    /// then on fails.
+    KilledAfter {
+        /// The last record.
+        seq: u64,
+    },
+}
+
+/// Where lines go.
+#[derive(Debug)]
+pub(super) struct Medium {
+    to: To,
+    good_bytes: u64,
+    room: Option<u64>,
+    kill_after: Option<u64>,
+}
+
+#[derive(Debug)]
+enum To {
+    File { file: File, synced: bool },
+    Memory(Memory),
+}
+
+impl Medium {
+    pub(super) fn file(file: File, good_bytes: u64, synced: bool) -> Self {
+        Self::new(To::File { file, synced }, good_bytes)
+    }
+
+    pub(super) fn memory(memory: &Memory, good_bytes: u64) -> Self {
+        Self::new(To::Memory(memory.clone()), good_bytes)
+    }
+
+    fn new(to: To, good_bytes: u64) -> Self {
+        Self {
+            to,
+            good_bytes,
+            room: None,
+            kill_after: None,
+        }
+    }
+
+    pub(super) fn inject(&mut self, fault: Fault) {
+        match fault {
+            Fault::DiskFull { after_bytes } => self.room = Some(after_bytes),
+            Fault::KilledAfter { seq } => self.kill_after = Some(seq),
+        }
+    }
+
+    /// The records that reach the disk, and the number of the last one where the process dies then.
+    pub(super) fn survivors<'r>(&self, records: &'r [Record]) -> (&'r [Record], Option<u64>) {
+        let Some(seq) = self.kill_after else {
+            return (records, None);
+        };
+        let count = records.partition_point(|record| record.seq <= seq);
+        let killed = records.last().is_some_and(|record| record.seq >= seq);
+        (&records[..count], killed.then_some(seq))
+    }
+
+    /// Writes a line at the end and makes it durable.
+    pub(super) fn commit(&mut self, line: &[u8]) -> io::Result<()> {
+        let length = line.len() as u64;
+        let fits = self.room.map_or(length, |room| room.min(length));
+        let part = &line[..usize::try_from(fits).unwrap_or(line.len())];
+        self.to.write(part, self.good_bytes)?;
+        if fits < length {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        self.to.sync()?;
+        self.room = self.room.map(|room| room - length);
+        self.good_bytes += length;
+        Ok(())
+    }
+
+    /// Takes back what a failed commit may have written; whether that worked.
+    pub(super) fn restore(&mut self) -> bool {
+        match &self.to {
+            To::File { file, .. } => file.set_len(self.good_bytes).is_ok(),
+            To::Memory(memory) => {
+                memory.truncate(usize::try_from(self.good_bytes).unwrap_or(usize::MAX));
+                true
+            }
+        }
+    }
+}
+
+impl To {
+    fn write(&mut self, bytes: &[u8], expected_length: u64) -> io::Result<()> {
+        match self {
+            Self::File { file, .. } => {
+                check_unchanged(file, expected_length)?;
+                file.write_all(bytes)
+            }
+            Self::Memory(memory) => {
+                memory.lock().extend_from_slice(bytes);
+                Ok(())
+            }
+        }
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match self {
+            Self::File { file, synced: true } => file.sync_data(),
+            Self::File { synced: false, .. } | Self::Memory(_) => Ok(()),
+        }
+    }
+}
+
+/// A file that somebody removed or wrote to keeps nothing safe.
+fn check_unchanged(file: &File, expected_length: u64) -> io::Result<()> {
+    let facts = file.metadata()?;
+    if facts.is_file() && facts.nlink() == 0 {
+        return Err(io::Error::other("the file was removed"));
+    }
+    if facts.is_file() && facts.len() != expected_length {
+        return Err(io::Error::other("somebody else wrote to the file"));
+    }
+    Ok(())
+}
