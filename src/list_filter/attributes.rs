@@ -33,6 +33,12 @@ impl AttributeType {
         .find(|kind| kind.name().eq_ignore_ascii_case(&plain))
     }
 
+    /// In a sentence, `a Keyword`.
+    pub(super) fn with_article(self) -> String {
+        let article = if self == Self::Int { "an" } else { "a" };
+        format!("{article} {}", self.name())
+    }
+
     /// Temporal's name.
     pub fn name(self) -> &'static str {
         match self {

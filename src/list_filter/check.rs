@@ -196,8 +196,9 @@ fn type_problem(
     problem: impl Fn(String) -> Problem,
 ) -> Option<Problem> {
     let name = &attribute.name;
-    let wrong =
-        |expected: &str| Some(problem(format!("`{name}` is a {}", kind.name())).expected(expected));
+    let wrong = |expected: &str| {
+        Some(problem(format!("`{name}` is {}", kind.with_article())).expected(expected))
+    };
     match (kind, value) {
         (AttributeType::Int | AttributeType::Double, Literal::Int(_) | Literal::Float(_))
         | (AttributeType::Bool, Literal::Bool(_))

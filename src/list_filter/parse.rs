@@ -434,7 +434,11 @@ impl Parser {
                 .into());
         };
         Ok(Operand::Literal {
-            value: if negative { negate(value) } else { value },
+            value: if negative {
+                negate(value, token.span.range().len())
+            } else {
+                value
+            },
             span,
         })
     }
@@ -591,11 +595,13 @@ fn text_operand(mut parts: Vec<Part>, span: Span) -> Operand {
     }
 }
 
-fn negate(value: Literal) -> Literal {
+/// The smallest integer has no positive twin: its digits were read as a double.
+const SMALLEST: f64 = 9_223_372_036_854_775_808.0;
+
+fn negate(value: Literal, digits: usize) -> Literal {
     match value {
         Literal::Int(value) => Literal::Int(-value),
-        // The smallest integer has no positive twin: it was read as a double.
-        Literal::Float(value) if value == 9_223_372_036_854_775_808.0 => Literal::Int(i64::MIN),
+        Literal::Float(SMALLEST) if digits == 19 => Literal::Int(i64::MIN),
         Literal::Float(value) => Literal::Float(-value),
         other => other,
     }

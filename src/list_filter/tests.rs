@@ -111,7 +111,7 @@ fn all_sense_problems_are_found_at_once() {
     .expect_err("three problems");
     assert_eq!(
         problems.iter().map(|p| p.span.start).collect::<Vec<_>>(),
-        [0, 50, 76]
+        [0, 50, 80]
     );
 }
 
@@ -314,7 +314,7 @@ fn the_wrong_kind_names_the_hole() {
 #[test]
 fn filled_types_are_checked_again() {
     let filter = fill("HistoryLength > ${{ x }}", &Filled::Literal("many".into())).unwrap();
-    assert_eq!(filter.check()[0].message, "`HistoryLength` is a Int");
+    assert_eq!(filter.check()[0].message, "`HistoryLength` is an Int");
     assert_eq!(filter.check()[0].span, 16..24);
 }
 
@@ -461,7 +461,7 @@ fn names_and_mentions() {
         .into_iter()
         .map(|a| (a.name.as_str(), a.span.start))
         .collect();
-    assert_eq!(custom, [("Customer", 0), ("Customer", 60), ("Tier", 79)]);
+    assert_eq!(custom, [("Customer", 0), ("Customer", 60), ("Tier", 78)]);
     assert!(filter.mentions("TemporalWorkerDeploymentVersion") && !filter.mentions("WorkflowType"));
     let known = |pairs: &[(&str, &str)]| {
         pairs
@@ -481,8 +481,8 @@ fn names_and_mentions() {
     assert_eq!(
         said,
         [
-            ("`Customer` is a Int", None),
-            ("`Customer` is a Int", None),
+            ("`Customer` is an Int", None),
+            ("`Customer` is an Int", None),
             ("there is no Search Attribute `Tier`", Some("Tiers")),
         ]
     );
@@ -516,4 +516,17 @@ fn a_filter_is_data_as_its_text() {
         Filter::everything()
     );
     assert!(serde_json::from_str::<Filter>("\"WorkflowId =\"").is_err());
+}
+
+#[test]
+fn the_ends_of_the_numbers_are_kept() {
+    for value in [
+        Literal::Int(i64::MIN),
+        Literal::Int(i64::MAX),
+        Literal::Float(-9_223_372_036_854_775_808.0),
+        Literal::Float(1e300),
+    ] {
+        let filter = Filter::new(Expr::compare("HistoryLength", Operator::Lt, value));
+        assert_eq!(parse(&filter.render()), Ok(filter));
+    }
 }
