@@ -26,6 +26,7 @@ pub mod approval;
 pub mod ledger;
 pub mod steps;
 pub mod clock;
+pub mod pace;
 pub mod connection;
 pub mod temporal;
 pub mod simulator;

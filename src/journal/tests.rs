@@ -286,9 +286,7 @@ fn a_changed_last_line_is_damage() {
 fn missing_and_repeated_lines_are_damage() {
     let bytes = written(&[1, 1, 1]).0.bytes();
     let lines: Vec<&[u8]> = bytes.split_inclusive(|byte| *byte == b'\n').collect();
-    let gap = reopened([lines[0], lines[2]].concat())
-        .err()
-        .expect("refused");
+    let gap = reopened([lines[0], lines[2]].concat()).expect_err("refused");
     assert_eq!(
         gap.to_string(),
         format!(
@@ -329,7 +327,7 @@ fn other_files_and_other_versions_are_refused() {
         ));
     }
     let newer = r#"[{"seq":"one","body":{"kind":"opened","format":{"major":2,"minor":7}}}]"#;
-    let error = reopened(framed(newer)).err().expect("refused");
+    let error = reopened(framed(newer)).expect_err("refused");
     assert_eq!(
         error.to_string(),
         "memory has journal format 2.7; this version reads 1.x"
@@ -355,7 +353,7 @@ fn an_existing_file_is_not_overwritten() {
     let mut journal = Journal::create(&path).expect("created");
     journal.append(&some(1, 1)).expect("appended");
     drop(journal);
-    let error = Journal::create(&path).err().expect("refused");
+    let error = Journal::create(&path).expect_err("refused");
     assert_eq!(
         error.to_string(),
         format!(
@@ -380,7 +378,7 @@ fn a_second_runner_is_refused_and_told_who_is_first() {
     let path = folder.path("j.jsonl");
     let mut journal = Journal::create(&path).expect("created");
     journal.append(&some(1, 1)).expect("appended");
-    let error = Journal::open(&path, |_| ()).err().expect("refused");
+    let error = Journal::open(&path, |_| ()).expect_err("refused");
     let ErrorKind::Locked {
         holder: Some(holder),
     } = &error.kind
@@ -420,7 +418,7 @@ fn a_disk_that_is_full_from_the_start_is_an_error() {
         .expect("a Linux system");
     let medium = Medium::file(device, 0, true);
     let mut journal = Journal::new(PathBuf::from("/dev/full"), None, medium, 1);
-    let error = journal.append(&some(1, 1)).err().expect("no room");
+    let error = journal.append(&some(1, 1)).expect_err("no room");
     let ErrorKind::Append { source, .. } = &error.kind else {
         panic!("{error}");
     };
@@ -439,7 +437,7 @@ fn a_file_that_others_touch_is_given_up() {
     let mut journal = Journal::create(&path).expect("created");
     journal.append(&some(1, 1)).expect("appended");
     fs::remove_file(&path).expect("removed");
-    let error = journal.append(&some(2, 1)).err().expect("nowhere to write");
+    let error = journal.append(&some(2, 1)).expect_err("nowhere to write");
     assert!(
         error.to_string().ends_with("the file was removed"),
         "{error}"
@@ -470,8 +468,7 @@ fn wrongly_numbered_records_are_a_bug_that_writes_nothing() {
     assert_eq!(
         journal
             .append(&some(2, 1))
-            .err()
-            .expect("refused")
+            .expect_err("refused")
             .exit_code(),
         70
     );
