@@ -79,6 +79,24 @@ impl Filter {
         Some(names.iter().filter_map(named).collect())
     }
 
+    /// Texts that not every Visibility store compares as they are. Measured on server 1.32: it strips
+    /// quotes at either end of any value; SQLite never matches one with `"`, `\` or a line break, and
+    /// refuses one with NUL. Compare these on the client.
+    pub fn fragile_values(&self) -> Vec<&str> {
+        let mut found = Vec::new();
+        self.expr.walk(&mut |expr| {
+            found.extend(
+                expr.operands()
+                    .into_iter()
+                    .filter_map(|operand| match operand.value() {
+                        Some(Literal::Text(text)) if is_fragile(text) => Some(text.as_str()),
+                        _ => None,
+                    }),
+            );
+        });
+        found
+    }
+
     /// A contradiction that makes it match nothing: two values at once for an attribute that holds one.
     pub fn contradiction(&self) -> Option<Contradiction> {
         contradiction(&self.fold().expr, true)
@@ -88,6 +106,11 @@ impl Filter {
     pub fn contradicts(&self, other: &Self) -> Option<Contradiction> {
         self.clone().and(other.clone()).contradiction()
     }
+}
+
+fn is_fragile(text: &str) -> bool {
+    let ends = text.starts_with('\'') || text.ends_with('\'');
+    ends || text.contains(['"', '\\', '\0', '\u{8}', '\n', '\r', '\t'])
 }
 
 /// A value that a condition names.

@@ -530,3 +530,10 @@ fn the_ends_of_the_numbers_are_kept() {
         assert_eq!(parse(&filter.render()), Ok(filter));
     }
 }
+
+#[test]
+fn fragile_values_are_those_that_a_store_may_not_compare() {
+    let text = r#"A = 'it''s' AND B IN ('''q', 'a\\b', 'plain') AND C BETWEEN 'x\n' AND 'y"'"#;
+    let filter = parse(text).unwrap();
+    assert_eq!(filter.fragile_values(), ["'q", "a\\b", "x\n", "y\""]);
+}
