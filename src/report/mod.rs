@@ -1,0 +1,29 @@
+//! What a run looks like, as data and as text: a fold of records and its renderings.
+//!
+//! [`Report`] is the run as a whole, [`Workflows`] each Workflow that it touched; [`Style`], [`Table`]
+//! and [`Text`] lay text out. Pure: input is [`crate::record`] only, and nothing here calls anything.
+
+mod entry;
+mod fold;
+mod format;
+mod model;
+mod next;
+mod plan_facts;
+mod question;
+mod summary;
+mod workflows;
+
+pub use entry::State;
+pub use fold::Report;
+pub use format::{
+    Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, is_harmful,
+    moment, number, shell_word, time_of_day, wrap,
+};
+pub use model::{
+    AnswerReport, Attachment, Canary, Counts, Ending, Header, Hit, QuestionReport, Reason,
+    RowReport, StepReport, Waiting,
+};
+pub use next::Next;
+pub use question::{certainty_words, question_in_short, question_text};
+pub use summary::{Located, status_word};
+pub use workflows::{Layout, WorkflowRow, Workflows, write_json};

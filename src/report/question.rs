@@ -1,0 +1,145 @@
+//! A question in words: in one line for lists, and whole, as it is shown before somebody answers.
+
+use super::format::{Align, Style, Table, Text, Tone, count, number};
+use crate::record::{Certainty, Question, RowAsk};
+
+/// In one line, without what was granted.
+pub fn question_in_short(question: &Question) -> String {
+    match question {
+        Question::Rows {
+            rows, extension, ..
+        } => {
+            let all: u64 = rows.iter().map(|row| row.count).sum();
+            let what = format!("write to {}", count(all, "Workflow"));
+            let rows = count(rows.len() as u64, "row");
+            match extension {
+                true => format!("{what} in {rows}, more than was granted"),
+                false => format!("{what} in {rows}"),
+            }
+        }
+        Question::Changes { changes } => match changes.as_slice() {
+            [] => "change nothing".to_owned(),
+            [one] => one.clone(),
+            [first, more @ ..] => format!("{first} (and {} more)", more.len()),
+        },
+        Question::Canary { row, count: n } => {
+            format!("go on with row {row} though {} unproven", are(*n))
+        }
+        Question::Manual { instructions } => {
+            format!("do by hand: {}", instructions.lines().next().unwrap_or(""))
+        }
+    }
+}
+
+fn are(canaries: u32) -> String {
+    match canaries {
+        1 => "its canary is".to_owned(),
+        n => format!("all {n} canaries are"),
+    }
+}
+
+/// The whole question: where, what, how many, how.
+pub fn question_text(
+    question: &Question,
+    step: &str,
+    title: &str,
+    address: &str,
+    namespace: &str,
+    style: Style,
+) -> String {
+    let mut text = Text::new(style);
+    let heading = match title {
+        "" => format!("Step {step}"),
+        title => format!("Step {step}: {title}"),
+    };
+    text.line(Tone::Strong, &heading);
+    text.line(
+        Tone::Plain,
+        &format!("  Address {address}, namespace {namespace}"),
+    );
+    match question {
+        Question::Rows {
+            rows,
+            extension,
+            rate,
+            concurrency,
+        } => {
+            if *extension {
+                text.line(Tone::Warn, "  There are more than were granted before.");
+            }
+            rows_text(rows, &mut text);
+            let pace = format!("  Pace: up to {rate} writes a second, {concurrency} at a time");
+            text.line(Tone::Plain, &pace);
+        }
+        Question::Changes { changes } => {
+            text.line(Tone::Plain, "  This will change:");
+            for change in changes {
+                text.line(Tone::Plain, &format!("    {change}"));
+            }
+        }
+        Question::Canary { row, count } => {
+            let line = format!(
+                "  Row {row}: {} unproven: idle, so nothing shows that the target Version works for them.",
+                are(*count)
+            );
+            text.line(Tone::Warn, &line);
+        }
+        Question::Manual { instructions } => {
+            text.line(Tone::Plain, "  To be done by hand:");
+            text.quote(instructions);
+        }
+    }
+    text.into_string()
+}
+
+fn rows_text(rows: &[RowAsk], text: &mut Text) {
+    let mut table = Table::new(&[
+        ("ROW", Align::Left),
+        ("NOW", Align::Right),
+        ("", Align::Left),
+        ("PLAN", Align::Right),
+        ("GRANTED", Align::Right),
+        ("STRATEGY", Align::Left),
+        ("TARGET", Align::Left),
+    ]);
+    let any_granted = rows.iter().any(|row| row.granted > 0);
+    for row in rows {
+        let granted = if any_granted {
+            number(row.granted)
+        } else {
+            String::new()
+        };
+        let target = row.target.as_ref().map(ToString::to_string);
+        table.row([
+            row.row.clone(),
+            number(row.count),
+            certainty_words(row.certainty).to_owned(),
+            row.planned.map_or_else(|| "unknown".to_owned(), number),
+            granted,
+            row.strategy.clone(),
+            target.unwrap_or_default(),
+        ]);
+    }
+    text.table(&table);
+    for row in rows {
+        text.line(Tone::Strong, &format!("  {}", row.row));
+        let mut say = |name: &str, value: &str| {
+            if !value.is_empty() {
+                text.line(Tone::Plain, &format!("    {name}: {value}"));
+            }
+        };
+        say("does", &row.does);
+        say("query", &row.query);
+        say("only", &row.condition);
+        say("for example", &row.samples.join(", "));
+    }
+}
+
+/// How sure a count is: `exact`, `at most`, `about`.
+pub fn certainty_words(certainty: Certainty) -> &'static str {
+    match certainty {
+        Certainty::Exact => "exact",
+        Certainty::AtMost => "at most",
+        Certainty::Estimate => "about",
+    }
+}

@@ -1,0 +1,445 @@
+//! The only terminal writer: lines, data, the live display and prompts.
+//!
+//! Data goes to stdout, everything else to stderr. A closed pipe is silent. Terminals, their width,
+//! colours and Unicode are found out once, in [`Streams::from_environment`]; tests fix them. `ui` consumes
+//! records and progress and calls nothing.
+
+mod lines;
+mod live;
+mod operator;
+mod status;
+
+use std::env;
+use std::io::{self, IsTerminal, Write};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+pub use crate::report::{
+    Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, moment,
+    number, shell_word, time_of_day, wrap,
+};
+pub use lines::{Line, Narrator};
+pub use live::LiveDisplay;
+pub use operator::TerminalOperator;
+pub use status::status_lines;
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Colours {
+    /// On terminals that can, unless `NO_COLOR` is set.
+    #[default]
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+/// Where text goes, and what can be shown there.
+pub struct Streams {
+    /// For data.
+    pub out: Box<dyn Write + Send>,
+    /// For everything else.
+    pub err: Box<dyn Write + Send>,
+    /// How data is laid out.
+    pub out_style: Style,
+    /// How everything else is laid out.
+    pub err_style: Style,
+    /// Whether a person can be asked: stdin and stderr are terminals.
+    pub interactive: bool,
+    /// Whether lines can be drawn over: stderr is a terminal, and not a dumb one.
+    pub live: bool,
+}
+
+impl Streams {
+    /// The process's own.
+    pub fn from_environment(colours: Colours) -> Self {
+        let (out, err) = (io::stdout().is_terminal(), io::stderr().is_terminal());
+        let dumb = env::var_os("TERM").is_some_and(|term| term == "dumb");
+        let style = |terminal: bool| Style {
+            width: width(terminal),
+            unicode: speaks_unicode(),
+            colour: match colours {
+                Colours::Always => true,
+                Colours::Never => false,
+                Colours::Auto => terminal && !dumb && !is_set("NO_COLOR"),
+            },
+        };
+        Self {
+            out: Box::new(io::stdout()),
+            err: Box::new(io::stderr()),
+            out_style: style(out),
+            err_style: style(err),
+            interactive: err && io::stdin().is_terminal(),
+            live: err && !dumb,
+        }
+    }
+}
+
+fn is_set(name: &str) -> bool {
+    env::var_os(name).is_some_and(|value| !value.is_empty())
+}
+
+/// `COLUMNS`, else the terminal's own; none where lines are not to be broken.
+fn width(terminal: bool) -> Option<usize> {
+    if !terminal {
+        return None;
+    }
+    let columns = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
+    let own = || {
+        let mut table = comfy_table::Table::new();
+        table.use_stderr();
+        let width = table.width();
+        width
+            .or_else(|| comfy_table::Table::new().width())
+            .map(usize::from)
+    };
+    let width = columns.or_else(own).unwrap_or(80);
+    Some(width.max(20))
+}
+
+/// POSIX: `LC_ALL` wins over `LC_CTYPE` over `LANG`.
+fn speaks_unicode() -> bool {
+    let locale = ["LC_ALL", "LC_CTYPE", "LANG"]
+        .into_iter()
+        .find(|name| is_set(name))
+        .and_then(|name| env::var(name).ok())
+        .unwrap_or_default()
+        .to_ascii_lowercase();
+    locale.contains("utf-8") || locale.contains("utf8")
+}
+
+/// The terminal. Cheap to clone; clones write to the same streams.
+#[derive(Clone)]
+pub struct Ui {
+    inner: Arc<Mutex<Inner>>,
+    out_style: Style,
+    err_style: Style,
+    interactive: bool,
+    live: bool,
+}
+
+struct Inner {
+    out: Box<dyn Write + Send>,
+    err: Box<dyn Write + Send>,
+    out_closed: bool,
+    bar: Option<ProgressBar>,
+    /// While a prompt is open, lines wait here.
+    held: Option<String>,
+}
+
+impl Ui {
+    /// Writes to these streams.
+    pub fn new(streams: Streams) -> Self {
+        Self {
+            inner: Arc::new(Mutex::new(Inner {
+                out: streams.out,
+                err: streams.err,
+                out_closed: false,
+                bar: None,
+                held: None,
+            })),
+            out_style: streams.out_style,
+            err_style: streams.err_style,
+            interactive: streams.interactive,
+            live: streams.live,
+        }
+    }
+
+    /// Writes to the process's own streams.
+    pub fn from_environment(colours: Colours) -> Self {
+        Self::new(Streams::from_environment(colours))
+    }
+
+    /// Writes into memory: for tests. Nobody can be asked.
+    pub fn captured(style: Style) -> (Self, Captured) {
+        let captured = Captured::default();
+        let streams = Streams {
+            out: Box::new(captured.out.clone()),
+            err: Box::new(captured.err.clone()),
+            out_style: style,
+            err_style: style,
+            interactive: false,
+            live: false,
+        };
+        (Self::new(streams), captured)
+    }
+
+    /// How data is to be laid out.
+    pub fn out_style(&self) -> Style {
+        self.out_style
+    }
+
+    /// How everything else is to be laid out.
+    pub fn err_style(&self) -> Style {
+        self.err_style
+    }
+
+    /// Whether a person can be asked.
+    pub fn is_interactive(&self) -> bool {
+        self.interactive
+    }
+
+    /// Whether lines can be drawn over.
+    pub fn is_live(&self) -> bool {
+        self.live
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Inner> {
+        self.inner.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Writes data to stdout. A closed pipe is no error; a full disk is.
+    pub fn data(&self, text: &str) -> io::Result<()> {
+        self.write_data(|out| out.write_all(text.as_bytes()))
+    }
+
+    /// Streams data to stdout. A closed pipe ends it without an error.
+    pub fn write_data(
+        &self,
+        write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    ) -> io::Result<()> {
+        let mut inner = self.lock();
+        if inner.out_closed {
+            return Ok(());
+        }
+        match write(&mut *inner.out).and_then(|()| inner.out.flush()) {
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                inner.out_closed = true;
+                Ok(())
+            }
+            result => result,
+        }
+    }
+
+    /// Writes text that was laid out for [`Ui::err_style`] to stderr, above the live lines.
+    pub fn say(&self, text: &str) {
+        let mut inner = self.lock();
+        if let Some(held) = &mut inner.held {
+            held.push_str(text);
+            return;
+        }
+        inner.above(text);
+    }
+
+    /// A line to stderr: made harmless, wrapped, painted.
+    pub fn line(&self, tone: Tone, line: &str) {
+        let mut text = Text::new(self.err_style);
+        text.line(tone, line);
+        self.say(&text.into_string());
+    }
+
+    /// An error, and what to do about it.
+    pub fn error(&self, message: &str, hint: Option<&str>) {
+        self.labelled(Tone::Bad, "error", message);
+        if let Some(hint) = hint {
+            self.hint(hint);
+        }
+    }
+
+    /// A warning.
+    pub fn warning(&self, message: &str) {
+        self.labelled(Tone::Warn, "warning", message);
+    }
+
+    /// What to do.
+    pub fn hint(&self, message: &str) {
+        self.labelled(Tone::Strong, "hint", message);
+    }
+
+    /// Only the label is painted: a long message stays readable. Lines of the message stay lines.
+    fn labelled(&self, tone: Tone, label: &str, message: &str) {
+        let mut text = Text::new(Style {
+            colour: false,
+            ..self.err_style
+        });
+        let mut lines = message.lines();
+        text.line(tone, &format!("{label}: {}", lines.next().unwrap_or("")));
+        lines.for_each(|line| text.line(tone, &format!("  {line}")));
+        let text = text.into_string();
+        let painted = self.err_style.paint(tone, label);
+        self.say(&format!("{painted}{}", &text[label.len()..]));
+    }
+
+    /// Draws these lines below everything else, over those of the last call. Without a live terminal
+    /// nothing is drawn.
+    pub fn draw(&self, lines: &[String]) {
+        let mut inner = self.lock();
+        if !self.live || inner.held.is_some() {
+            return;
+        }
+        inner
+            .bar
+            .get_or_insert_with(bar)
+            .set_message(lines.join("\n"));
+    }
+
+    /// Takes the drawn lines away.
+    pub fn clear(&self) {
+        if let Some(bar) = self.lock().bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Takes the drawn lines away and keeps further lines back, until [`Ui::release`]: a prompt is open.
+    pub fn hold(&self) {
+        self.clear();
+        self.lock().held.get_or_insert_default();
+    }
+
+    /// Writes what was kept back.
+    pub fn release(&self) {
+        let mut inner = self.lock();
+        if let Some(held) = inner.held.take() {
+            inner.above(&held);
+        }
+    }
+
+    /// Writes text to stderr although lines are kept back: the prompt's own.
+    fn prompt_text(&self, text: &str) {
+        self.lock().above(text);
+    }
+}
+
+impl Inner {
+    /// Nobody can be told that stderr is gone.
+    fn above(&mut self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.println(text.strip_suffix('\n').unwrap_or(text)),
+            None => {
+                let _ = self.err.write_all(text.as_bytes());
+                let _ = self.err.flush();
+            }
+        }
+    }
+}
+
+impl Drop for Inner {
+    fn drop(&mut self) {
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+}
+
+/// The lines that are drawn over are this tool's own text: indicatif only places them.
+fn bar() -> ProgressBar {
+    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
+    let style = ProgressStyle::with_template("{msg}");
+    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+    bar
+}
+
+/// What a [`Ui::captured`] wrote.
+#[derive(Clone, Debug, Default)]
+pub struct Captured {
+    out: Buffer,
+    err: Buffer,
+}
+
+impl Captured {
+    /// Stdout so far.
+    pub fn out(&self) -> String {
+        self.out.text()
+    }
+
+    /// Stderr so far.
+    pub fn err(&self) -> String {
+        self.err.text()
+    }
+}
+
+#[derive(Clone, Debug, Default)]
+struct Buffer(Arc<Mutex<Vec<u8>>>);
+
+impl Buffer {
+    fn text(&self) -> String {
+        let bytes = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        String::from_utf8_lossy(&bytes).into_owned()
+    }
+}
+
+impl Write for Buffer {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut buffer = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        buffer.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Closed;
+
+    impl Write for Closed {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::BrokenPipe.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    struct Full;
+
+    impl Write for Full {
+        fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+            Err(io::ErrorKind::StorageFull.into())
+        }
+
+        fn flush(&mut self) -> io::Result<()> {
+            Ok(())
+        }
+    }
+
+    fn to(out: Box<dyn Write + Send>) -> Ui {
+        Ui::new(Streams {
+            out,
+            err: Box::new(Closed),
+            out_style: Style::PLAIN,
+            err_style: Style::PLAIN,
+            interactive: false,
+            live: false,
+        })
+    }
+
+    #[test]
+    fn a_closed_pipe_is_silent_and_a_full_disk_is_not() {
+        let ui = to(Box::new(Closed));
+        assert!(ui.data("x").is_ok());
+        assert!(ui.data("y").is_ok());
+        ui.line(Tone::Bad, "nobody reads this");
+        assert!(to(Box::new(Full)).data("x").is_err());
+    }
+
+    #[test]
+    fn lines_wait_while_a_prompt_is_open() {
+        let (ui, captured) = Ui::captured(Style::PLAIN);
+        ui.hold();
+        ui.line(Tone::Plain, "later");
+        assert_eq!(captured.err(), "");
+        ui.release();
+        assert_eq!(captured.err(), "later\n");
+    }
+
+    #[test]
+    fn an_error_says_what_to_do_and_hides_nothing() {
+        let (ui, captured) = Ui::captured(Style::PLAIN);
+        ui.error(
+            "no run \u{1b}[2Jx\nsecond line",
+            Some("runbook runs lists them"),
+        );
+        assert_eq!(
+            captured.err(),
+            "error: no run \\u{1b}[2Jx\n  second line\nhint: runbook runs lists them\n"
+        );
+    }
+}

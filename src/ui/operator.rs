@@ -1,0 +1,205 @@
+//! Prompts: the person at the terminal answers the run's questions.
+//!
+//! Only where stdin and stderr are terminals; else nobody answers, and the run parks. Esc declines,
+//! Ctrl-C interrupts, a terminal that closed is nobody. Live lines are taken away and further lines kept
+//! back while a prompt is open.
+
+use futures::future::{BoxFuture, FutureExt};
+use inquire::error::{InquireError, InquireResult};
+use inquire::{Confirm, Text};
+
+use super::Ui;
+use crate::record::{Means, Question};
+use crate::report::{harmless, question_text};
+use crate::run::{Asking, Operator, Reply};
+
+/// A word that was mistyped this often declines.
+const TRIES: u32 = 3;
+
+/// Asks at the terminal.
+pub struct TerminalOperator {
+    ui: Ui,
+    user: String,
+}
+
+impl TerminalOperator {
+    /// Asks through `ui`; answers are `user`'s.
+    pub fn new(ui: Ui, user: String) -> Self {
+        Self { ui, user }
+    }
+}
+
+impl Operator for TerminalOperator {
+    fn ask<'a>(&'a self, asking: &'a Asking) -> BoxFuture<'a, Reply> {
+        if !self.ui.is_interactive() {
+            return futures::future::ready(Reply::Nobody).boxed();
+        }
+        let ui = self.ui.clone();
+        let user = self.user.clone();
+        let asking = asking.clone();
+        async move {
+            let asked = tokio::task::spawn_blocking(move || {
+                ui.hold();
+                let reply = prompt(&ui, &asking, &user);
+                ui.release();
+                reply
+            });
+            asked.await.unwrap_or(Reply::Nobody)
+        }
+        .boxed()
+    }
+}
+
+fn prompt(ui: &Ui, asking: &Asking, user: &str) -> Reply {
+    let text = question_text(
+        &asking.what,
+        &asking.place.step,
+        &asking.title,
+        &asking.address,
+        &asking.namespace,
+        ui.err_style(),
+    );
+    ui.prompt_text(&text);
+    let note = match answer(&asking.what, asking.word.as_deref(), &mut Terminal) {
+        Ok(Some(note)) => note,
+        Ok(None) | Err(InquireError::OperationCanceled) => {
+            return Reply::No {
+                by: user.to_owned(),
+                means: Means::Prompt,
+            };
+        }
+        Err(InquireError::OperationInterrupted) => return Reply::Interrupted,
+        Err(_) => return Reply::Nobody,
+    };
+    Reply::Yes {
+        by: user.to_owned(),
+        note,
+        means: Means::Prompt,
+    }
+}
+
+/// What is asked of the terminal: a port, so that the order of prompts can be tested without one.
+trait Prompts {
+    fn confirm(&mut self, message: &str) -> InquireResult<bool>;
+    fn text(&mut self, message: &str, help: &str) -> InquireResult<String>;
+}
+
+struct Terminal;
+
+impl Prompts for Terminal {
+    fn confirm(&mut self, message: &str) -> InquireResult<bool> {
+        Confirm::new(message).with_default(false).prompt()
+    }
+
+    fn text(&mut self, message: &str, help: &str) -> InquireResult<String> {
+        let prompt = Text::new(message);
+        match help {
+            "" => prompt.prompt(),
+            help => prompt.with_help_message(help).prompt(),
+        }
+    }
+}
+
+/// The note where the answer is yes, none where it is no.
+fn answer(
+    what: &Question,
+    word: Option<&str>,
+    prompts: &mut dyn Prompts,
+) -> InquireResult<Option<String>> {
+    let agreed = match word {
+        Some(word) => typed(word, prompts)?,
+        None => prompts.confirm(match what {
+            Question::Manual { .. } => "Is it done?",
+            _ => "Go on?",
+        })?,
+    };
+    match (agreed, what) {
+        (false, _) => Ok(None),
+        (true, Question::Manual { .. }) => {
+            let note = prompts.text("Note:", "Goes into the journal; may be empty")?;
+            Ok(Some(note))
+        }
+        (true, _) => Ok(Some(String::new())),
+    }
+}
+
+fn typed(word: &str, prompts: &mut dyn Prompts) -> InquireResult<bool> {
+    let message = format!("Type {} to go on:", harmless(word));
+    for _ in 0..TRIES {
+        if prompts.text(&message, "Esc declines")?.trim() == word {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::Place;
+    use crate::report::Style;
+
+    struct Script(Vec<InquireResult<&'static str>>);
+
+    impl Prompts for Script {
+        fn confirm(&mut self, message: &str) -> InquireResult<bool> {
+            self.text(message, "").map(|text| text == "y")
+        }
+
+        fn text(&mut self, _: &str, _: &str) -> InquireResult<String> {
+            self.0.remove(0).map(str::to_owned)
+        }
+    }
+
+    fn manual() -> Question {
+        Question::Manual {
+            instructions: "Stop the Workers".to_owned(),
+        }
+    }
+
+    fn changes() -> Question {
+        Question::Changes { changes: vec![] }
+    }
+
+    #[test]
+    fn a_word_may_be_mistyped_twice() {
+        let mut right = Script(vec![Ok("gud"), Ok(""), Ok("good ")]);
+        let yes = answer(&changes(), Some("good"), &mut right).expect("no error");
+        assert_eq!(yes, Some(String::new()));
+        let mut wrong = Script(vec![Ok("a"), Ok("y"), Ok("yes"), Ok("good")]);
+        let no = answer(&changes(), Some("good"), &mut wrong).expect("no error");
+        assert_eq!(no, None);
+    }
+
+    #[test]
+    fn a_manual_task_asks_for_a_note_only_when_it_is_done() {
+        let mut done = Script(vec![Ok("y"), Ok("by Bob")]);
+        let yes = answer(&manual(), None, &mut done).expect("no error");
+        assert_eq!(yes.as_deref(), Some("by Bob"));
+        let mut not_done = Script(vec![Ok("n")]);
+        assert_eq!(
+            answer(&manual(), None, &mut not_done).expect("no error"),
+            None
+        );
+    }
+
+    #[tokio::test]
+    async fn without_a_terminal_nobody_answers() {
+        let (ui, captured) = Ui::captured(Style::PLAIN);
+        let operator = TerminalOperator::new(ui, "alice".to_owned());
+        let asking = Asking {
+            question: 1,
+            place: Place {
+                step: "s".to_owned(),
+                iteration: 0,
+            },
+            what: manual(),
+            title: String::new(),
+            word: None,
+            address: String::new(),
+            namespace: String::new(),
+        };
+        assert_eq!(operator.ask(&asking).await, Reply::Nobody);
+        assert_eq!(captured.err(), "");
+    }
+}

@@ -1,0 +1,135 @@
+//! The live lines: what a run does now.
+//!
+//! Pure: from a report, progress and a style. Parts are left out, the least important first, until a
+//! line fits.
+
+use crate::report::{
+    Report, StepReport, Style, about, columns, count, duration, fit, harmless, number, time_of_day,
+};
+use crate::run::Progress;
+
+/// One line for the step's Workflows, one for what is waited for.
+pub fn status_lines(report: &Report, progress: &Progress, style: Style) -> Vec<String> {
+    let width = style.width.unwrap_or(120).saturating_sub(1);
+    let step = current(report, progress);
+    let mut lines = Vec::new();
+    if let Some(step) = step {
+        lines.push(step_line(step, progress, style, width));
+    }
+    lines.extend(waiting_line(step, progress, style, width));
+    if lines.is_empty() {
+        lines.push(now(progress));
+    }
+    lines
+}
+
+/// The step that works: the one that progress names, else the innermost that has not ended.
+fn current<'a>(report: &'a Report, progress: &Progress) -> Option<&'a StepReport> {
+    let named = progress
+        .step
+        .as_ref()
+        .and_then(|place| report.step(&place.step));
+    let open = |step: &&StepReport| step.status.is_none();
+    named.or_else(|| report.steps.iter().rev().find(open))
+}
+
+fn now(progress: &Progress) -> String {
+    let simulated = if progress.simulated { " simulated" } else { "" };
+    format!("{}{simulated}", time_of_day(progress.now))
+}
+
+fn step_line(step: &StepReport, progress: &Progress, style: Style, width: usize) -> String {
+    let name = match step.iteration {
+        0 | 1 => step.step.clone(),
+        n => format!("{} (iteration {})", step.step, number(u64::from(n))),
+    };
+    let head = format!("{} {}", now(progress), harmless(&name));
+    let total = step.total();
+    if total == 0 {
+        let since = step
+            .started
+            .map(|at| duration(progress.now.duration_since(at)));
+        let since = since
+            .map(|since| format!(", for {since}"))
+            .unwrap_or_default();
+        return fit(&format!("{head}{since}"), width, style.unicode);
+    }
+    let decided = step.counts.decided();
+    let done = format!("{} of {}", number(decided), count(total, "Workflow"));
+    let bar = bar(decided, total, style.unicode);
+    let trouble = trouble(step);
+    let pace = pace(decided, total, progress);
+    let separator = if style.unicode { " · " } else { ", " };
+    let with = |parts: &[&str]| {
+        let parts: Vec<&str> = parts.iter().copied().filter(|p| !p.is_empty()).collect();
+        parts.join(separator)
+    };
+    let candidates = [
+        format!("{head} {bar} {}", with(&[&done, &trouble, &pace])),
+        format!("{head} {}", with(&[&done, &trouble, &pace])),
+        format!("{head} {}", with(&[&done, &trouble])),
+        with(&[&done, &trouble]),
+    ];
+    let fits = candidates.iter().find(|line| columns(line) <= width);
+    fits.cloned()
+        .unwrap_or_else(|| fit(&candidates[3], width, style.unicode))
+}
+
+fn trouble(step: &StepReport) -> String {
+    let counts = &step.counts;
+    let parts = [
+        (counts.failed + counts.unknown, "failed"),
+        (counts.refused, "refused"),
+        (counts.skipped, "skipped"),
+    ];
+    let words = parts
+        .into_iter()
+        .filter(|(n, _)| *n > 0)
+        .map(|(n, word)| format!("{} {word}", number(n)));
+    words.collect::<Vec<_>>().join(", ")
+}
+
+fn pace(decided: u64, total: u64, progress: &Progress) -> String {
+    if progress.rate <= 0.0 {
+        return String::new();
+    }
+    let rate = match progress.rate {
+        rate if rate < 10.0 => format!("{rate:.1}/s"),
+        rate => format!("{}/s", number(rate.round() as u64)),
+    };
+    #[allow(clippy::cast_precision_loss)] // a guess
+    let left = total.saturating_sub(decided) as f64 / progress.rate;
+    match decided < total {
+        true => format!("{rate}, done {}", about(left)),
+        false => rate,
+    }
+}
+
+fn bar(decided: u64, total: u64, unicode: bool) -> String {
+    const WIDTH: u64 = 20;
+    let full = (decided.min(total) * WIDTH / total.max(1)) as usize;
+    let (done, left) = if unicode { ("█", "░") } else { ("#", "-") };
+    let bar = done.repeat(full) + &left.repeat(WIDTH as usize - full);
+    if unicode { bar } else { format!("[{bar}]") }
+}
+
+/// What is waited for, the last status, and when it was checked.
+fn waiting_line(
+    step: Option<&StepReport>,
+    progress: &Progress,
+    style: Style,
+    width: usize,
+) -> Option<String> {
+    let last = step.and_then(|step| step.waiting.as_ref());
+    let checked = last.map(|waiting| {
+        let ago = duration(progress.now.duration_since(waiting.at));
+        format!("{} (checked {ago} ago)", waiting.status)
+    });
+    let text = match (&progress.waiting_for, checked) {
+        (Some(what), Some(checked)) => format!("  waits for {what}: {checked}"),
+        (Some(what), None) => format!("  waits for {what}"),
+        (None, Some(checked)) => format!("  waits: {checked}"),
+        (None, None) => return None,
+    };
+    Some(fit(&harmless(&text), width, style.unicode))
+}
