@@ -1,0 +1,439 @@
+//! The calls that read: Describe, histories, the namespace, the cluster, the task queue.
+
+use std::collections::HashMap;
+
+use temporalio_protos::temporal::api::enums::v1::{
+    EventType, IndexedValueType, NamespaceState, PendingWorkflowTaskState,
+};
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{
+    History as HistoryMessage, HistoryEvent, WorkflowTaskScheduledEventAttributes,
+    WorkflowTaskStartedEventAttributes,
+};
+use temporalio_protos::temporal::api::namespace::v1::{
+    NamespaceConfig, NamespaceInfo, namespace_info,
+};
+use temporalio_protos::temporal::api::operatorservice::v1::{
+    ListSearchAttributesRequest, ListSearchAttributesResponse,
+};
+use temporalio_protos::temporal::api::taskqueue::v1::PollerInfo;
+use temporalio_protos::temporal::api::workflow::v1::{
+    PendingChildExecutionInfo, PendingWorkflowTaskInfo, RequestIdInfo, WorkflowExecutionConfig,
+    WorkflowExecutionExtendedInfo,
+};
+use temporalio_protos::temporal::api::workflowservice::v1 as service;
+use tonic::Status as Reply;
+
+use super::execution::{Execution, Task};
+use super::history;
+use super::proto::{self, stamp};
+use super::state::State;
+use super::world::AttributeType;
+
+/// The server version that is simulated.
+const SERVER_VERSION: &str = "1.32.0";
+/// The largest page of a history, and what any other size means.
+const PAGE: usize = 1000;
+
+impl State {
+    pub(super) fn describe(
+        &mut self,
+        request: &service::DescribeWorkflowExecutionRequest,
+    ) -> Result<service::DescribeWorkflowExecutionResponse, Reply> {
+        self.check_namespace(&request.namespace)?;
+        let index = self.find(request.execution.as_ref())?;
+        let run = self.execution(index);
+        Ok(service::DescribeWorkflowExecutionResponse {
+            execution_config: Some(WorkflowExecutionConfig {
+                task_queue: proto::task_queue(&run.kind.task_queue),
+                workflow_execution_timeout: run.kind.execution_timeout.map(proto::span),
+                workflow_run_timeout: run.kind.run_timeout.map(proto::span),
+                default_workflow_task_timeout: Some(prost_types::Duration {
+                    seconds: 10,
+                    nanos: 0,
+                }),
+                ..Default::default()
+            }),
+            workflow_execution_info: Some(self.info(index, Some(run.snapshot()))),
+            pending_children: self.pending_children(run),
+            pending_workflow_task: self.pending_task(run),
+            workflow_extended_info: Some(self.extended(run)),
+            ..Default::default()
+        })
+    }
+
+    fn extended(&self, run: &Execution) -> WorkflowExecutionExtendedInfo {
+        let request_id_infos = run
+            .request_id
+            .iter()
+            .map(|id| {
+                let info = RequestIdInfo {
+                    event_type: EventType::WorkflowExecutionStarted as i32,
+                    event_id: 1,
+                    buffered: false,
+                };
+                (id.to_string(), info)
+            })
+            .collect();
+        WorkflowExecutionExtendedInfo {
+            run_expiration_time: run
+                .kind
+                .run_timeout
+                .and_then(|timeout| run.started.checked_add(timeout).ok())
+                .map(stamp),
+            cancel_requested: run
+                .extra
+                .as_ref()
+                .is_some_and(|extra| extra.cancel_requested),
+            last_reset_time: run.last_reset.map(stamp),
+            original_start_time: Some(stamp(run.started)),
+            reset_run_id: run.reset_run.map(proto::run_text).unwrap_or_default(),
+            request_id_infos,
+            ..Default::default()
+        }
+    }
+
+    fn pending_children(&self, run: &Execution) -> Vec<PendingChildExecutionInfo> {
+        if !run.is_open() {
+            return Vec::new();
+        }
+        run.children()
+            .iter()
+            .filter(|child| !child.done && child.initiated > 0)
+            .map(|child| {
+                let current = self
+                    .by_id
+                    .get(&child.mark.id)
+                    .map(|lineage| self.execution(lineage.current()).run);
+                PendingChildExecutionInfo {
+                    workflow_id: child.mark.id.to_string(),
+                    run_id: proto::run_text(current.unwrap_or(child.mark.run)),
+                    workflow_type_name: child.mark.workflow_type.to_string(),
+                    initiated_id: child.initiated,
+                    parent_close_policy: 1,
+                }
+            })
+            .collect()
+    }
+
+    fn pending_task(&self, run: &Execution) -> Option<PendingWorkflowTaskInfo> {
+        let (attempt, started) = run.pending_attempt(self.now)?;
+        let (original, scheduled) = match run.task {
+            Task::None => return None,
+            Task::Scheduled {
+                original, since, ..
+            } => (original, since),
+            Task::Taken {
+                original, started, ..
+            } => (original, started),
+            Task::Held {
+                original, started, ..
+            } => (original, started),
+            Task::Retrying {
+                original, since, ..
+            } => (original, started.unwrap_or(since)),
+        };
+        let state = if started.is_some() {
+            PendingWorkflowTaskState::Started
+        } else {
+            PendingWorkflowTaskState::Scheduled
+        };
+        Some(PendingWorkflowTaskInfo {
+            state: state as i32,
+            scheduled_time: Some(stamp(scheduled)),
+            original_scheduled_time: Some(stamp(original)),
+            started_time: started.map(stamp),
+            attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
+        })
+    }
+
+    /// The task of an attempt above 1, which a reply shows but no history keeps.
+    fn trailing(&self, run: &Execution) -> Vec<HistoryEvent> {
+        let Some((attempt, started)) = run
+            .pending_attempt(self.now)
+            .filter(|(attempt, _)| *attempt > 1)
+        else {
+            return Vec::new();
+        };
+        let id = i64::try_from(run.history.len()).unwrap_or(i64::MAX - 2) + 1;
+        let at = started.unwrap_or(self.now);
+        let scheduled = Attributes::WorkflowTaskScheduledEventAttributes(
+            WorkflowTaskScheduledEventAttributes {
+                task_queue: proto::task_queue(&run.kind.task_queue),
+                attempt: i32::try_from(attempt).unwrap_or(i32::MAX),
+                ..Default::default()
+            },
+        );
+        let mut events = vec![history::transient(
+            id,
+            at,
+            EventType::WorkflowTaskScheduled,
+            scheduled,
+        )];
+        if started.is_some() {
+            let started = Attributes::WorkflowTaskStartedEventAttributes(
+                WorkflowTaskStartedEventAttributes {
+                    scheduled_event_id: id,
+                    ..Default::default()
+                },
+            );
+            events.push(history::transient(
+                id + 1,
+                at,
+                EventType::WorkflowTaskStarted,
+                started,
+            ));
+        }
+        events
+    }
+
+    pub(super) fn history(
+        &mut self,
+        request: &service::GetWorkflowExecutionHistoryRequest,
+    ) -> Result<service::GetWorkflowExecutionHistoryResponse, Reply> {
+        self.check_namespace(&request.namespace)?;
+        let (index, from) =
+            self.history_page(request.execution.as_ref(), &request.next_page_token)?;
+        let mut events = history::materialise(self, index);
+        events.extend(self.trailing(self.execution(index)));
+        if request.history_event_filter_type == 2 {
+            events = events.split_off(events.len().saturating_sub(1));
+        }
+        let (events, next_page_token) = self.page(index, events, from, request.maximum_page_size);
+        Ok(service::GetWorkflowExecutionHistoryResponse {
+            history: Some(HistoryMessage { events }),
+            next_page_token,
+            ..Default::default()
+        })
+    }
+
+    pub(super) fn history_reverse(
+        &mut self,
+        request: &service::GetWorkflowExecutionHistoryReverseRequest,
+    ) -> Result<service::GetWorkflowExecutionHistoryReverseResponse, Reply> {
+        self.check_namespace(&request.namespace)?;
+        let (index, from) =
+            self.history_page(request.execution.as_ref(), &request.next_page_token)?;
+        let mut events = history::materialise(self, index);
+        events.reverse();
+        let (events, next_page_token) = self.page(index, events, from, request.maximum_page_size);
+        Ok(service::GetWorkflowExecutionHistoryReverseResponse {
+            history: Some(HistoryMessage { events }),
+            next_page_token,
+        })
+    }
+
+    /// The run of a history, which a token keeps, and how many events were read.
+    fn history_page(
+        &self,
+        execution: Option<&temporalio_protos::temporal::api::common::v1::WorkflowExecution>,
+        token: &[u8],
+    ) -> Result<(u32, usize), Reply> {
+        if token.is_empty() {
+            return Ok((self.find(execution)?, 0));
+        }
+        let bad = || Reply::invalid_argument("Invalid NextPageToken.");
+        let (run, from): (String, usize) = serde_json::from_slice(token).map_err(|_| bad())?;
+        let run = uuid::Uuid::try_parse(&run).map_err(|_| bad())?;
+        let index = self.by_run.get(&run.as_u128()).copied().ok_or_else(bad)?;
+        Ok((index, from))
+    }
+
+    fn page(
+        &self,
+        index: u32,
+        events: Vec<HistoryEvent>,
+        from: usize,
+        size: i32,
+    ) -> (Vec<HistoryEvent>, Vec<u8>) {
+        let size = usize::try_from(size)
+            .ok()
+            .filter(|size| (1..=PAGE).contains(size))
+            .unwrap_or(PAGE);
+        let total = events.len();
+        let page: Vec<_> = events.into_iter().skip(from).take(size).collect();
+        let next = from + page.len();
+        let token = (proto::run_text(self.execution(index).run), next);
+        let token = if next < total {
+            serde_json::to_vec(&token).unwrap_or_default()
+        } else {
+            Vec::new()
+        };
+        (page, token)
+    }
+
+    pub(super) fn system_info(
+        &mut self,
+        _: &service::GetSystemInfoRequest,
+    ) -> Result<service::GetSystemInfoResponse, Reply> {
+        Ok(service::GetSystemInfoResponse {
+            server_version: SERVER_VERSION.to_owned(),
+            capabilities: Some(service::get_system_info_response::Capabilities {
+                signal_and_query_header: true,
+                internal_error_differentiation: true,
+                activity_failure_include_heartbeat: true,
+                supports_schedules: true,
+                encoded_failure_attributes: true,
+                build_id_based_versioning: true,
+                upsert_memo: true,
+                eager_workflow_start: true,
+                sdk_metadata: true,
+                count_group_by_execution_status: true,
+                nexus: true,
+                ..Default::default()
+            }),
+        })
+    }
+
+    pub(super) fn cluster_info(
+        &mut self,
+        _: &service::GetClusterInfoRequest,
+    ) -> Result<service::GetClusterInfoResponse, Reply> {
+        Ok(service::GetClusterInfoResponse {
+            server_version: SERVER_VERSION.to_owned(),
+            cluster_id: "simulator".to_owned(),
+            cluster_name: "simulator".to_owned(),
+            history_shard_count: 1,
+            persistence_store: "memory".to_owned(),
+            visibility_store: "memory".to_owned(),
+            ..Default::default()
+        })
+    }
+
+    pub(super) fn describe_namespace(
+        &mut self,
+        request: &service::DescribeNamespaceRequest,
+    ) -> Result<service::DescribeNamespaceResponse, Reply> {
+        if !(request.namespace.is_empty() && request.id == self.namespace_id) {
+            self.check_namespace(&request.namespace)?;
+        }
+        Ok(service::DescribeNamespaceResponse {
+            namespace_info: Some(NamespaceInfo {
+                name: self.namespace.clone(),
+                state: NamespaceState::Registered as i32,
+                id: self.namespace_id.clone(),
+                capabilities: Some(namespace_info::Capabilities {
+                    eager_workflow_start: true,
+                    sync_update: true,
+                    async_update: true,
+                    reported_problems_search_attribute: true,
+                    ..Default::default()
+                }),
+                ..Default::default()
+            }),
+            config: Some(NamespaceConfig {
+                workflow_execution_retention_ttl: Some(prost_types::Duration {
+                    seconds: 7 * 86_400,
+                    nanos: 0,
+                }),
+                ..Default::default()
+            }),
+            ..Default::default()
+        })
+    }
+
+    /// Pollers of the Current Version only: others are not seen, as on the real service.
+    pub(super) fn describe_task_queue(
+        &mut self,
+        request: &service::DescribeTaskQueueRequest,
+    ) -> Result<service::DescribeTaskQueueResponse, Reply> {
+        self.check_namespace(&request.namespace)?;
+        let queue = request
+            .task_queue
+            .as_ref()
+            .map(|it| it.name.as_str())
+            .unwrap_or_default();
+        let pollers = self
+            .deployments
+            .values()
+            .filter_map(|deployment| deployment.current)
+            .filter(|version| {
+                let workers = &self.workers[usize::from(version.0)];
+                workers.polling && workers.task_queues.contains(queue)
+            })
+            .map(|version| PollerInfo {
+                last_access_time: Some(stamp(self.now)),
+                identity: format!("worker-{}", self.version_name(version).build),
+                rate_per_second: 100_000.0,
+                ..Default::default()
+            })
+            .collect();
+        Ok(service::DescribeTaskQueueResponse {
+            pollers,
+            ..Default::default()
+        })
+    }
+
+    pub(super) fn search_attributes(
+        &mut self,
+        request: &ListSearchAttributesRequest,
+    ) -> Result<ListSearchAttributesResponse, Reply> {
+        self.check_namespace(&request.namespace)?;
+        let custom_attributes: HashMap<_, _> = self
+            .world
+            .attributes
+            .iter()
+            .map(|(name, kind)| (name.clone(), indexed(*kind) as i32))
+            .collect();
+        let system_attributes = SYSTEM_ATTRIBUTES
+            .iter()
+            .map(|(name, kind)| ((*name).to_owned(), *kind as i32))
+            .collect();
+        Ok(ListSearchAttributesResponse {
+            custom_attributes,
+            system_attributes,
+            ..Default::default()
+        })
+    }
+}
+
+fn indexed(kind: AttributeType) -> IndexedValueType {
+    match kind {
+        AttributeType::Keyword => IndexedValueType::Keyword,
+        AttributeType::Text => IndexedValueType::Text,
+        AttributeType::KeywordList => IndexedValueType::KeywordList,
+        AttributeType::Int => IndexedValueType::Int,
+        AttributeType::Double => IndexedValueType::Double,
+        AttributeType::Bool => IndexedValueType::Bool,
+        AttributeType::Datetime => IndexedValueType::Datetime,
+    }
+}
+
+const SYSTEM_ATTRIBUTES: &[(&str, IndexedValueType)] = &[
+    ("BatcherUser", IndexedValueType::Keyword),
+    ("BinaryChecksums", IndexedValueType::KeywordList),
+    ("BuildIds", IndexedValueType::KeywordList),
+    ("CloseTime", IndexedValueType::Datetime),
+    ("ExecutionDuration", IndexedValueType::Int),
+    ("ExecutionStatus", IndexedValueType::Keyword),
+    ("ExecutionTime", IndexedValueType::Datetime),
+    ("HistoryLength", IndexedValueType::Int),
+    ("HistorySizeBytes", IndexedValueType::Int),
+    ("ParentRunId", IndexedValueType::Keyword),
+    ("ParentWorkflowId", IndexedValueType::Keyword),
+    ("RootRunId", IndexedValueType::Keyword),
+    ("RootWorkflowId", IndexedValueType::Keyword),
+    ("RunId", IndexedValueType::Keyword),
+    ("StartTime", IndexedValueType::Datetime),
+    ("StateTransitionCount", IndexedValueType::Int),
+    ("TaskQueue", IndexedValueType::Keyword),
+    ("TemporalChangeVersion", IndexedValueType::KeywordList),
+    ("TemporalNamespaceDivision", IndexedValueType::Keyword),
+    ("TemporalPauseInfo", IndexedValueType::KeywordList),
+    ("TemporalReportedProblems", IndexedValueType::KeywordList),
+    ("TemporalScheduledById", IndexedValueType::Keyword),
+    ("TemporalScheduledStartTime", IndexedValueType::Datetime),
+    ("TemporalSchedulePaused", IndexedValueType::Bool),
+    (
+        "TemporalUsedWorkerDeploymentVersions",
+        IndexedValueType::KeywordList,
+    ),
+    ("TemporalWorkerDeployment", IndexedValueType::Keyword),
+    ("TemporalWorkerDeploymentVersion", IndexedValueType::Keyword),
+    (
+        "TemporalWorkflowVersioningBehavior",
+        IndexedValueType::Keyword,
+    ),
+    ("WorkflowId", IndexedValueType::Keyword),
+    ("WorkflowType", IndexedValueType::Keyword),
+];

@@ -1,0 +1,317 @@
+//! ResetWorkflowExecution. A request id does not protect it: each call makes a run, and the current run
+//! of the Workflow ID is terminated whatever it is.
+
+use std::sync::Arc;
+
+use temporalio_protos::temporal::api::enums::v1::{
+    ResetReapplyExcludeType as Exclude, ResetReapplyType as Reapply,
+};
+use temporalio_protos::temporal::api::workflow::v1::{
+    PostResetOperation, post_reset_operation::Variant,
+};
+use temporalio_protos::temporal::api::workflowservice::v1 as service;
+use tonic::Status as Reply;
+
+use super::execution::{Child, Execution, Extra, Override, Task};
+use super::history::{OptionsMark, ResetMark, TerminateMark, What};
+use super::proto;
+use super::state::{State, VersionId};
+use crate::survey::{Behavior, Status};
+
+/// What is kept of the events after the reset point.
+#[derive(Clone, Copy)]
+struct Kept {
+    signals: bool,
+    updates: bool,
+    cancel: bool,
+}
+
+/// How a reset changes the Override of the new run.
+#[derive(Clone, Copy)]
+enum Change {
+    Keep,
+    Set(Option<Override>),
+}
+
+impl State {
+    pub(super) fn reset(
+        &mut self,
+        request: &service::ResetWorkflowExecutionRequest,
+    ) -> Result<service::ResetWorkflowExecutionResponse, Reply> {
+        self.check_namespace(&request.namespace)?;
+        if request.request_id.is_empty() {
+            return Err(Reply::invalid_argument("RequestId is not set on request."));
+        }
+        let base = self.find(request.workflow_execution.as_ref())?;
+        let queue = self.execution(base).kind.task_queue.clone();
+        let change = self.post_reset(&request.post_reset_operations, &queue)?;
+        let length = self.execution(base).history.len();
+        let point = usize::try_from(request.workflow_task_finish_event_id).unwrap_or(0);
+        if point <= 1 || point > length {
+            return Err(Reply::invalid_argument(
+                "Workflow task finish ID must be > 1 && <= workflow last event ID.",
+            ));
+        }
+        let current = self.current_of(base);
+        if self.execution(current).request_id.as_deref() == Some(request.request_id.as_str()) {
+            return Ok(service::ResetWorkflowExecutionResponse {
+                run_id: proto::run_text(self.execution(current).run),
+            });
+        }
+        check_point(self.execution(base), point)?;
+        let kept = kept(request);
+        let new = self.reset_to(
+            base,
+            point,
+            &request.reason,
+            kept,
+            change,
+            &request.identity,
+        );
+        Ok(service::ResetWorkflowExecutionResponse {
+            run_id: proto::run_text(self.execution(new).run),
+        })
+    }
+
+    fn current_of(&self, index: u32) -> u32 {
+        self.by_id
+            .get(&self.execution(index).id)
+            .map_or(index, super::state::Lineage::current)
+    }
+
+    fn post_reset(&self, operations: &[PostResetOperation], queue: &str) -> Result<Change, Reply> {
+        let mut change = Change::Keep;
+        for operation in operations {
+            match &operation.variant {
+                Some(Variant::UpdateWorkflowOptions(update)) => {
+                    if update
+                        .update_mask
+                        .as_ref()
+                        .is_none_or(|mask| mask.paths.is_empty())
+                    {
+                        return Err(Reply::invalid_argument("UpdateMask is required"));
+                    }
+                    let wanted = update
+                        .workflow_execution_options
+                        .as_ref()
+                        .and_then(|it| it.versioning_override.as_ref());
+                    change =
+                        Change::Set(wanted.map(|it| self.read_override(it, queue)).transpose()?);
+                }
+                Some(Variant::SignalWorkflow(_)) => {
+                    return Err(Reply::invalid_argument(
+                        "unsupported post reset operation: *workflow.PostResetOperation_SignalWorkflow_",
+                    ));
+                }
+                None => {
+                    return Err(Reply::invalid_argument(
+                        "unsupported post reset operation: <nil>",
+                    ));
+                }
+            }
+        }
+        Ok(change)
+    }
+
+    fn reset_to(
+        &mut self,
+        base: u32,
+        point: usize,
+        reason: &str,
+        kept: Kept,
+        change: Change,
+        identity: &str,
+    ) -> u32 {
+        let current = self.current_of(base);
+        if self.execution(current).is_open() {
+            self.terminate(
+                current,
+                TerminateMark {
+                    reason: reason.to_owned(),
+                    details: None,
+                    identity: "history-resetter".to_owned(),
+                },
+            );
+        }
+        let run = self.new_run(base, point, reason, kept, change, identity);
+        let (run_id, target) = (run.run, run.moved.and_then(Override::target));
+        let new = self.insert(run, false);
+        self.execution_mut(base).reset_run = Some(run_id);
+        self.tally(new).resets += 1;
+        if let Some(target) = target {
+            self.pinned_to(target);
+        }
+        self.schedule_task(new);
+        new
+    }
+
+    fn new_run(
+        &mut self,
+        base_index: u32,
+        point: usize,
+        reason: &str,
+        kept: Kept,
+        change: Change,
+        identity: &str,
+    ) -> Execution {
+        let (now, run) = (self.now, self.random.run_id());
+        let base = self.execution(base_index);
+        let mut history = base.history.prefix(point - 1);
+        if matches!(base.history.get(point), Some(What::Terminated(_))) {
+            history.push(now, What::TaskScheduled);
+        }
+        if matches!(history.get(history.len()), Some(What::TaskScheduled)) {
+            history.push(now, What::TaskStarted(base.ran_on.unwrap_or(VersionId(0))));
+        }
+        let mark = ResetMark {
+            reason: reason.to_owned(),
+            base: base.run,
+            new: run,
+        };
+        history.push(now, What::ResetFailed(Arc::new(mark)));
+        let completed = history.last_completed();
+        let mut moved = base.moved;
+        let push = |history: &mut super::history::History, versioning_override| {
+            let mark = OptionsMark {
+                versioning_override,
+                identity: identity.to_owned(),
+            };
+            history.push(now, What::OptionsUpdated(Arc::new(mark)));
+        };
+        if moved.is_some() && !matches!(change, Change::Set(_)) {
+            push(&mut history, moved);
+        }
+        for event in base.history.iter().skip(point) {
+            let again = match event.what {
+                What::Signaled(_) => kept.signals,
+                What::UpdateAccepted(_) | What::UpdateCompleted(_) => kept.updates,
+                What::CancelRequested(_) => kept.cancel,
+                _ => false,
+            };
+            if again {
+                history.push(now, event.what.clone());
+            }
+        }
+        if let Change::Set(wanted) = change {
+            moved = wanted;
+            push(&mut history, wanted);
+        }
+        Execution {
+            run,
+            status: Status::Running,
+            started: now,
+            closed: None,
+            behavior: completed.map_or(Behavior::Unspecified, |(_, behavior)| behavior),
+            ran_on: completed.map(|(version, _)| version),
+            used: history.used().into(),
+            moved,
+            task: Task::None,
+            working: false,
+            generation: 0,
+            problems: false,
+            reset_run: None,
+            last_reset: Some(now),
+            visible: None,
+            extra: carried(base, point),
+            history,
+            ..base.clone()
+        }
+    }
+
+    /// What a person does in the web UI: to the last completed Workflow Task, everything reapplied.
+    pub(super) fn reset_by_hand(&mut self, base: u32, target: Option<VersionId>) {
+        let history = &self.execution(base).history;
+        let point = (1..=history.len())
+            .rev()
+            .find(|id| matches!(history.get(*id), Some(What::TaskCompleted(..))));
+        let Some(point) = point else { return };
+        let change = target.map_or(Change::Keep, |target| {
+            Change::Set(Some(Override::Pinned(target)))
+        });
+        let kept = Kept {
+            signals: true,
+            updates: true,
+            cancel: true,
+        };
+        self.reset_to(base, point, "by hand", kept, change, "operator");
+    }
+}
+
+/// What a new run takes over from its base: parent, start, and the children that it had by then; later
+/// ones are to be started again.
+fn carried(base: &Execution, point: usize) -> Option<Box<Extra>> {
+    let extra = base.extra.as_ref()?;
+    let point = i64::try_from(point).unwrap_or(i64::MAX);
+    let children = extra
+        .children
+        .iter()
+        .map(|child| {
+            if child.initiated < point {
+                child.clone()
+            } else {
+                Child {
+                    mark: child.mark.clone(),
+                    initiated: 0,
+                    done: false,
+                }
+            }
+        })
+        .collect();
+    Some(Box::new(Extra {
+        children,
+        signal_requests: Vec::new(),
+        cancel_requested: false,
+        ..(**extra).clone()
+    }))
+}
+
+fn kept(request: &service::ResetWorkflowExecutionRequest) -> Kept {
+    let excluded = |what: Exclude| request.reset_reapply_exclude_types.contains(&(what as i32));
+    let (none, signals_only) = (
+        request.reset_reapply_type == Reapply::None as i32,
+        request.reset_reapply_type == Reapply::Signal as i32,
+    );
+    Kept {
+        signals: !none && !excluded(Exclude::Signal),
+        updates: !none && !signals_only && !excluded(Exclude::Update),
+        cancel: !none && !signals_only && !excluded(Exclude::CancelRequest),
+    }
+}
+
+/// Which events a reset accepts, in the service's several wordings.
+fn check_point(base: &Execution, point: usize) -> Result<(), Reply> {
+    let failed = |id: usize| {
+        matches!(
+            base.history.get(id),
+            Some(What::TaskFailed | What::TaskTimedOut | What::ResetFailed(_))
+        )
+    };
+    match base.history.get(point) {
+        Some(
+            What::TaskStarted(_)
+            | What::TaskCompleted(..)
+            | What::TaskFailed
+            | What::TaskTimedOut
+            | What::ResetFailed(_),
+        ) => Ok(()),
+        Some(What::Terminated(_)) if failed(point - 1) => Ok(()),
+        Some(
+            What::ActivityStarted
+            | What::Signaled(_)
+            | What::TimedOut
+            | What::Terminated(_)
+            | What::OptionsUpdated(_)
+            | What::CancelRequested(_)
+            | What::ChildStarted(_)
+            | What::ChildCompleted(_)
+            | What::UpdateAccepted(_),
+        ) => Err(Reply::invalid_argument(format!(
+            "Can only reset workflow to event ID in range [WorkflowTaskScheduled +1, WorkflowTaskStarted + 1]: {point}"
+        ))),
+        _ => Err(Reply::invalid_argument(format!(
+            "StateRebuilder unable to Rebuild mutable state to event ID: {}, version: 0, this event must be at the \
+             boundary",
+            point - 1
+        ))),
+    }
+}

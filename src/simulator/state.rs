@@ -1,0 +1,499 @@
+//! The state of the simulated service: executions, deployments, and a queue of what is due. No task runs
+//! in the background: each call first advances the state to the clock's now.
+
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use prost::Message as _;
+use temporalio_protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
+use tonic::Status as Reply;
+
+use super::deployments::{Deployment, Drainage, Workers};
+use super::execution::{Execution, Profile, Snapshot, Task};
+use super::facts::{Tally, Write};
+use super::faults::{Injector, Random};
+use super::history::{TerminateMark, What};
+use super::proto;
+use super::visibility::OrderKey;
+use super::world::{Behaviour, Group, World};
+use crate::survey::Status;
+
+/// A Worker Deployment Version, by number: names are kept once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct VersionId(pub(super) u16);
+
+/// The name behind a [`VersionId`].
+#[derive(Clone, Debug)]
+pub(super) struct VersionName {
+    pub(super) deployment: Arc<str>,
+    pub(super) build: Arc<str>,
+    /// `DEPLOYMENT:BUILD`.
+    pub(super) text: Arc<str>,
+}
+
+/// All runs of a Workflow ID, and what was done to them.
+#[derive(Debug, Default)]
+pub(super) struct Lineage {
+    pub(super) runs: Vec<u32>,
+    pub(super) tally: Tally,
+}
+
+impl Lineage {
+    /// The run that the Workflow ID has now.
+    pub(super) fn current(&self) -> u32 {
+        self.runs.last().copied().unwrap_or_default()
+    }
+}
+
+/// What is due at some time.
+#[derive(Clone, Debug)]
+pub(super) enum Due {
+    /// A Worker takes the scheduled task.
+    Dispatch {
+        index: u32,
+        generation: u32,
+    },
+    /// A held task times out.
+    TaskTimeout {
+        index: u32,
+        generation: u32,
+    },
+    /// An Activity completes.
+    WorkDone {
+        index: u32,
+        generation: u32,
+    },
+    RunTimeout {
+        index: u32,
+    },
+    Closes {
+        index: u32,
+        status: Status,
+    },
+    Publish {
+        index: u32,
+        snapshot: Snapshot,
+    },
+    Drainage {
+        version: VersionId,
+        generation: u32,
+    },
+    Register {
+        version: VersionId,
+    },
+    StopWorkers {
+        version: VersionId,
+    },
+    Control {
+        controller: usize,
+    },
+    Operate {
+        act: usize,
+    },
+    Arrive {
+        group: usize,
+    },
+}
+
+/// Calls a second.
+#[derive(Debug)]
+pub(super) struct Bucket {
+    rate: f64,
+    tokens: f64,
+    at: Timestamp,
+}
+
+impl Bucket {
+    pub(super) fn new(rate: u32, at: Timestamp) -> Self {
+        let rate = f64::from(rate.max(1));
+        Self {
+            rate,
+            tokens: rate,
+            at,
+        }
+    }
+
+    /// Takes one call, or refuses it.
+    pub(super) fn take(&mut self, now: Timestamp) -> bool {
+        let passed = now.duration_since(self.at).as_secs_f64().max(0.0);
+        self.at = now;
+        self.tokens = (self.tokens + passed * self.rate).min(self.rate);
+        if self.tokens < 1.0 {
+            return false;
+        }
+        self.tokens -= 1.0;
+        true
+    }
+}
+
+/// Everything that the simulated service knows.
+pub(super) struct State {
+    pub(super) namespace: String,
+    pub(super) namespace_id: String,
+    pub(super) world: World,
+    pub(super) begin: Timestamp,
+    pub(super) now: Timestamp,
+    pub(super) random: Random,
+    pub(super) injector: Injector,
+    pub(super) executions: Vec<Execution>,
+    pub(super) by_id: BTreeMap<Arc<str>, Lineage>,
+    pub(super) by_run: BTreeMap<u128, u32>,
+    pub(super) profiles: BTreeMap<Arc<str>, Arc<Profile>>,
+    pub(super) versions: Vec<VersionName>,
+    pub(super) workers: Vec<Workers>,
+    pub(super) deployments: BTreeMap<Arc<str>, Deployment>,
+    /// Running executions by the Version that Visibility shows.
+    pub(super) running_on: BTreeMap<VersionId, u64>,
+    /// Executions in the order of a listing.
+    pub(super) order: BTreeMap<OrderKey, u32>,
+    pub(super) bucket: Option<Bucket>,
+    pub(super) visibility_bucket: Bucket,
+    pub(super) calls: BTreeMap<String, u64>,
+    pub(super) writes: Vec<Write>,
+    queue: BTreeMap<(Timestamp, u64), Due>,
+    sequence: u64,
+}
+
+impl State {
+    pub(super) fn empty(world: &World, injector: Injector, seed: u64, begin: Timestamp) -> Self {
+        let mut random = Random::new(seed);
+        let namespace_id = proto::run_text(random.run_id());
+        Self {
+            namespace: world.namespace.clone(),
+            namespace_id,
+            begin,
+            now: begin,
+            random,
+            injector,
+            executions: Vec::new(),
+            by_id: BTreeMap::new(),
+            by_run: BTreeMap::new(),
+            profiles: BTreeMap::new(),
+            versions: Vec::new(),
+            workers: Vec::new(),
+            deployments: BTreeMap::new(),
+            running_on: BTreeMap::new(),
+            order: BTreeMap::new(),
+            bucket: world.limits.rate_limit.map(|rate| Bucket::new(rate, begin)),
+            visibility_bucket: Bucket::new(world.limits.visibility_rate_limit, begin),
+            calls: BTreeMap::new(),
+            writes: Vec::new(),
+            queue: BTreeMap::new(),
+            sequence: 0,
+            world: world.clone(),
+        }
+    }
+
+    pub(super) fn execution(&self, index: u32) -> &Execution {
+        &self.executions[index as usize]
+    }
+
+    pub(super) fn execution_mut(&mut self, index: u32) -> &mut Execution {
+        &mut self.executions[index as usize]
+    }
+
+    pub(super) fn version_name(&self, version: VersionId) -> &VersionName {
+        &self.versions[usize::from(version.0)]
+    }
+
+    pub(super) fn find_version(&self, deployment: &str, build: &str) -> Option<VersionId> {
+        let found = self
+            .versions
+            .iter()
+            .position(|name| &*name.deployment == deployment && &*name.build == build)?;
+        u16::try_from(found).ok().map(VersionId)
+    }
+
+    /// The number of a Version, new where it has none.
+    pub(super) fn version_id(&mut self, deployment: &str, build: &str) -> VersionId {
+        if let Some(found) = self.find_version(deployment, build) {
+            return found;
+        }
+        let id = VersionId(u16::try_from(self.versions.len()).unwrap_or(u16::MAX));
+        self.versions.push(VersionName {
+            deployment: deployment.into(),
+            build: build.into(),
+            text: format!("{deployment}:{build}").into(),
+        });
+        self.workers.push(Workers::default());
+        id
+    }
+
+    /// Adds what is due `after` from now.
+    pub(super) fn due_after(&mut self, after: Duration, due: Due) {
+        let after = SignedDuration::try_from(after).unwrap_or(SignedDuration::MAX);
+        let at = self.now.checked_add(after).unwrap_or(Timestamp::MAX);
+        self.due_at(at, due);
+    }
+
+    /// Adds what is due at a time.
+    pub(super) fn due_at(&mut self, at: Timestamp, due: Due) {
+        self.sequence += 1;
+        self.queue.insert((at.max(self.now), self.sequence), due);
+    }
+
+    /// Lets everything happen that is due up to `now`, in the order of time.
+    pub(super) fn advance(&mut self, now: Timestamp) {
+        while let Some(entry) = self.queue.first_entry() {
+            if entry.key().0 > now {
+                break;
+            }
+            let ((at, _), due) = entry.remove_entry();
+            self.now = at;
+            self.happen(due);
+        }
+        self.now = self.now.max(now);
+    }
+
+    fn happen(&mut self, due: Due) {
+        match due {
+            Due::Dispatch { index, generation } => self.dispatch(index, generation),
+            Due::TaskTimeout { index, generation } => self.task_times_out(index, generation),
+            Due::WorkDone { index, generation } => self.work_done(index, generation),
+            Due::RunTimeout { index } => self.closes(index, Status::TimedOut),
+            Due::Closes { index, status } => self.closes(index, status),
+            Due::Publish { index, snapshot } => self.show(index, snapshot),
+            Due::Drainage {
+                version,
+                generation,
+            } => self.check_drainage(version, generation),
+            Due::Register { version } => self.register(version),
+            Due::StopWorkers { version } => self.stop_workers(version),
+            Due::Control { controller } => self.control(controller),
+            Due::Operate { act } => self.operate(act),
+            Due::Arrive { group } => self.arrive(group),
+        }
+    }
+
+    /// Puts a new execution into the state; `visible` at once, or after the lag.
+    pub(super) fn insert(&mut self, execution: Execution, visible: bool) -> u32 {
+        let index = u32::try_from(self.executions.len()).unwrap_or(u32::MAX);
+        self.by_id
+            .entry(execution.id.clone())
+            .or_default()
+            .runs
+            .push(index);
+        self.by_run.insert(execution.run, index);
+        let timeout = execution.kind.run_timeout.filter(|_| execution.is_open());
+        let started = execution.started;
+        self.executions.push(execution);
+        if let Some(timeout) = timeout {
+            let after = SignedDuration::try_from(timeout).unwrap_or(SignedDuration::MAX);
+            self.due_at(
+                started.checked_add(after).unwrap_or(Timestamp::MAX),
+                Due::RunTimeout { index },
+            );
+        }
+        if visible {
+            let snapshot = self.execution(index).snapshot();
+            self.show(index, snapshot);
+        } else {
+            self.publish(index);
+        }
+        index
+    }
+
+    /// Tells Visibility of a change; it shows after the lag.
+    pub(super) fn publish(&mut self, index: u32) {
+        let snapshot = self.execution(index).snapshot();
+        let lag = self.world.limits.visibility_lag.0;
+        if lag.is_zero() {
+            self.show(index, snapshot);
+        } else {
+            self.due_after(lag, Due::Publish { index, snapshot });
+        }
+    }
+
+    fn show(&mut self, index: u32, snapshot: Snapshot) {
+        let (started, run) = (self.execution(index).started, self.execution(index).run);
+        if let Some(old) = self.execution(index).visible {
+            self.order.remove(&order_key(old, started, run));
+            self.count_running(old, -1);
+        }
+        self.order.insert(order_key(snapshot, started, run), index);
+        self.count_running(snapshot, 1);
+        self.execution_mut(index).visible = Some(snapshot);
+    }
+
+    fn count_running(&mut self, snapshot: Snapshot, by: i64) {
+        if let (Some(version), true) = (snapshot.version, snapshot.status.is_open()) {
+            let count = self.running_on.entry(version).or_default();
+            *count = count.saturating_add_signed(by);
+        }
+    }
+
+    /// Closes an execution: the last event, no task, and its parent hears of it.
+    pub(super) fn close(&mut self, index: u32, status: Status, last: What) {
+        let now = self.now;
+        let run = self.execution_mut(index);
+        run.problems = run.reports_problems(now);
+        run.status = status;
+        run.closed = Some(now);
+        run.task = Task::None;
+        run.working = false;
+        run.generation += 1;
+        run.history.push(now, last);
+        self.publish(index);
+    }
+
+    fn closes(&mut self, index: u32, status: Status) {
+        if !self.execution(index).is_open() {
+            return;
+        }
+        let last = closing_event(status);
+        self.close(index, status, last);
+        self.tell_parent(index);
+    }
+
+    /// Terminates a run for a reset or a new start.
+    pub(super) fn terminate(&mut self, index: u32, mark: TerminateMark) {
+        self.close(index, Status::Terminated, What::Terminated(Arc::new(mark)));
+    }
+
+    /// Event 1 of an execution.
+    pub(super) fn started_attributes(&self, index: u32) -> WorkflowExecutionStartedEventAttributes {
+        let run = self.execution(index);
+        let mut attributes = run
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.start.as_ref())
+            .and_then(|bytes| WorkflowExecutionStartedEventAttributes::decode(&bytes[..]).ok())
+            .unwrap_or_else(|| self.seeded_start(index));
+        attributes.original_execution_run_id = proto::run_text(run.original_run);
+        attributes.first_execution_run_id = proto::run_text(run.first_run);
+        attributes.workflow_id = run.id.to_string();
+        attributes
+    }
+
+    fn seeded_start(&self, index: u32) -> WorkflowExecutionStartedEventAttributes {
+        let run = self.execution(index);
+        let extra = run.extra.as_deref();
+        let attributes = run
+            .kind
+            .attributes
+            .iter()
+            .map(|(name, value)| (name.clone(), proto::attribute_payload(value)))
+            .collect::<std::collections::HashMap<_, _>>();
+        let parent = run.parent().map(|parent| self.execution(parent));
+        WorkflowExecutionStartedEventAttributes {
+            workflow_type: proto::workflow_type(&run.kind.workflow_type),
+            task_queue: proto::task_queue(&run.kind.task_queue),
+            input: proto::json_payloads(&self.input_of(run)),
+            workflow_execution_timeout: run.kind.execution_timeout.map(proto::span),
+            workflow_run_timeout: run.kind.run_timeout.map(proto::span),
+            workflow_task_timeout: Some(prost_types::Duration {
+                seconds: 10,
+                nanos: 0,
+            }),
+            identity: "starter".to_owned(),
+            attempt: 1,
+            search_attributes: (!attributes.is_empty()).then_some(
+                temporalio_protos::temporal::api::common::v1::SearchAttributes {
+                    indexed_fields: attributes,
+                },
+            ),
+            parent_workflow_namespace: parent.map(|_| self.namespace.clone()).unwrap_or_default(),
+            parent_workflow_execution: parent
+                .map(|parent| proto::execution(&parent.id, parent.run)),
+            continued_execution_run_id: extra
+                .and_then(|extra| extra.continued_from)
+                .map(proto::run_text)
+                .unwrap_or_default(),
+            inherited_pinned_version: run
+                .inherited
+                .map(|version| proto::version(self.version_name(version))),
+            ..Default::default()
+        }
+    }
+
+    /// The argument of a seeded execution.
+    pub(super) fn input_of(&self, run: &Execution) -> serde_json::Value {
+        match &run.kind.input {
+            Some(template) => numbered(template, run.number),
+            None => serde_json::json!({ "n": run.number }),
+        }
+    }
+
+    /// What the Workers of a Version do with an execution.
+    pub(super) fn behaviour(&self, run: &Execution, version: VersionId) -> Behaviour {
+        let workers = &self.workers[usize::from(version.0)];
+        if !workers.polling {
+            return Behaviour::NoWorkers;
+        }
+        run.kind
+            .profile
+            .on
+            .get(&version)
+            .copied()
+            .unwrap_or(workers.behaves)
+    }
+
+    fn arrive(&mut self, group: usize) {
+        let group: Group = self.world.workflows[group].clone();
+        self.populate_group(&group, false);
+    }
+
+    /// NOT_FOUND for any namespace but the only one.
+    pub(super) fn check_namespace(&self, namespace: &str) -> Result<(), Reply> {
+        if namespace.is_empty() {
+            return Err(Reply::invalid_argument("Namespace not set on request."));
+        }
+        if namespace != self.namespace {
+            return Err(Reply::not_found(format!(
+                "Namespace {namespace} is not found."
+            )));
+        }
+        Ok(())
+    }
+
+    /// Makes a Version that was at rest drain again, where somebody was pinned to it.
+    pub(super) fn pinned_to(&mut self, version: VersionId) {
+        let rests = self.version_state(version).is_some_and(|state| {
+            matches!(state.drainage, Drainage::None | Drainage::Drained { .. })
+        });
+        if rests && !self.is_routed(version) {
+            self.begin_draining(version);
+        }
+    }
+}
+
+/// The order of a listing: open first, then the latest closed, then the latest started.
+pub(super) fn order_key(snapshot: Snapshot, started: Timestamp, run: u128) -> OrderKey {
+    (
+        Reverse(snapshot.closed.unwrap_or(Timestamp::MAX)),
+        Reverse(started),
+        run,
+    )
+}
+
+/// The last event of an execution that closes by itself.
+pub(super) fn closing_event(status: Status) -> What {
+    match status {
+        Status::Failed => What::Failed("the Workflow failed"),
+        Status::TimedOut => What::TimedOut,
+        Status::Canceled => What::Canceled,
+        Status::ContinuedAsNew => What::ContinuedAsNew(Arc::new(0)),
+        Status::Terminated => What::Terminated(Arc::new(TerminateMark {
+            reason: "by hand".to_owned(),
+            details: None,
+            identity: "operator".to_owned(),
+        })),
+        Status::Running | Status::Paused | Status::Completed => What::Completed,
+    }
+}
+
+fn numbered(value: &serde_json::Value, number: u32) -> serde_json::Value {
+    match value {
+        serde_json::Value::String(text) => text.replace("{n}", &number.to_string()).into(),
+        serde_json::Value::Array(all) => all.iter().map(|one| numbered(one, number)).collect(),
+        serde_json::Value::Object(map) => map
+            .iter()
+            .map(|(key, one)| (key.clone(), numbered(one, number)))
+            .collect::<serde_json::Map<_, _>>()
+            .into(),
+        other => other.clone(),
+    }
+}
