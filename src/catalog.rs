@@ -466,10 +466,10 @@ pub enum MissingTaskQueues {
 #[serde(deny_unknown_fields)]
 pub struct StopRollout {
     /// The bad Version.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "version"))]
     pub version: Version,
     /// The Version that becomes Current where the bad one is.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "version"))]
     pub revert_to: Version,
     /// What to do where `revert_to` does not know a task queue.
     #[serde(default)]
@@ -481,7 +481,7 @@ pub struct StopRollout {
 #[serde(deny_unknown_fields)]
 pub struct SetCurrent {
     /// The Version to make Current.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "version"))]
     pub version: Version,
     /// What to do where it does not know a task queue.
     #[serde(default)]
@@ -493,7 +493,7 @@ pub struct SetCurrent {
 #[serde(deny_unknown_fields)]
 pub struct SetRamping {
     /// The Version to ramp.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "version"))]
     pub version: Version,
     /// Percent of new Workflows, above 0 and up to 100; `unset: true` instead ends the ramp.
     #[serde(default)]
@@ -508,7 +508,7 @@ pub struct SetRamping {
 #[serde(deny_unknown_fields)]
 pub struct Drainage {
     /// The Version.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "version"))]
     pub version: Version,
 }
 
@@ -517,10 +517,11 @@ pub struct Drainage {
 #[serde(deny_unknown_fields)]
 pub struct DeleteVersion {
     /// The Version.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "version"))]
     pub version: Version,
     /// How long to wait until the service has forgotten the Version's Workers (about 5 minutes after they stopped); default 15m.
     #[serde(default)]
+    #[schemars(extend("format" = "interval"))]
     pub wait_for_pollers: Option<String>,
 }
 
@@ -548,6 +549,7 @@ pub struct Apply {
 #[serde(deny_unknown_fields)]
 pub struct Count {
     /// List Filter.
+    #[schemars(extend("format" = "list-filter"))]
     pub query: String,
 }
 
@@ -556,6 +558,7 @@ pub struct Count {
 #[serde(deny_unknown_fields)]
 pub struct List {
     /// List Filter.
+    #[schemars(extend("format" = "list-filter"))]
     pub query: String,
     /// Most Workflows to list; default 100.
     #[serde(default)]
@@ -567,6 +570,7 @@ pub struct List {
 #[serde(deny_unknown_fields)]
 pub struct Select {
     /// List Filter.
+    #[schemars(extend("format" = "list-filter"))]
     pub query: String,
 }
 
@@ -607,7 +611,7 @@ pub struct Reset {
     pub reapply: Reapply,
     /// Version to pin the new run to, in the same call.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "version"))]
     pub version: Option<Version>,
     /// Why; goes into the history, with the run's id.
     pub reason: String,
@@ -651,7 +655,7 @@ pub struct UpdateOptions {
     pub select: Option<Select>,
     /// Target of `pinned` and `one_time`.
     #[serde(default)]
-    #[schemars(with = "Option<String>")]
+    #[schemars(with = "Option<String>", extend("format" = "version"))]
     pub version: Option<Version>,
     /// The kind of override.
     #[serde(default, rename = "override")]
@@ -666,7 +670,7 @@ pub struct Restart {
     #[serde(default)]
     pub select: Option<Select>,
     /// Version to pin the new run to.
-    #[schemars(with = "String")]
+    #[schemars(with = "String", extend("format" = "version"))]
     pub version: Version,
     /// Why; recorded in the journal (the service keeps its own reason for the terminated run).
     pub reason: String,
@@ -691,6 +695,7 @@ pub struct Verify {
     pub ledger: Vec<String>,
     /// How long to wait until none is waiting; without it, one look.
     #[serde(default)]
+    #[schemars(extend("format" = "interval"))]
     pub wait: Option<String>,
 }
 
@@ -719,6 +724,7 @@ pub struct Assert {
 pub struct Wait {
     /// For how long.
     #[serde(rename = "for")]
+    #[schemars(extend("format" = "interval"))]
     pub duration: String,
 }
 

@@ -1,3 +1,4 @@
 //! Calls `cli`, returns the exit code.
 
+
 fn main() {}

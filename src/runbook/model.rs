@@ -1,8 +1,8 @@
-//! The validated model of a runbook: what the rest of the program works with.
+//! The validated model: what the rest of the program works with. Plain data.
 //!
-//! Pure data with one constructor, [`Runbook::parse`] (text → diagnostics or model). Scalars that may
-//! hold `${{ }}` are kept as text or JSON values and rendered by `template`; that they parse, and that
-//! every name in them exists, was proved by the constructor.
+//! Scalars that may hold `${{ }}` are kept as text or JSON values and rendered by
+//! [`super::evaluate`]; that they parse, and that every name in them exists, was proved by
+//! [`Runbook::parse`], which is the only constructor.
 
 use std::time::Duration;
 
