@@ -129,6 +129,8 @@ pub struct Read {
     pub path: Vec<(String, Range<usize>)>,
     /// Whether more follows that is only known when it runs (`x[y]`).
     pub open: bool,
+    /// Where the last bracket or name ends.
+    pub end: usize,
 }
 
 impl Read {
@@ -317,12 +319,14 @@ impl Walk<'_> {
         match expression {
             Expr::Var(variable) => {
                 let range = self.range(variable.span());
-                Some(Read { path: vec![(variable.id.to_owned(), range)], open: false })
+                let end = range.end;
+                Some(Read { path: vec![(variable.id.to_owned(), range)], open: false, end })
             }
             Expr::GetAttr(attribute) => {
                 let mut read = self.read(&attribute.expr)?;
                 if !read.open {
                     let end = self.range(attribute.span()).end;
+                    read.end = end;
                     read.path.push((attribute.name.to_owned(), end.saturating_sub(attribute.name.len())..end));
                 }
                 Some(read)
@@ -333,6 +337,7 @@ impl Walk<'_> {
                     Expr::Const(constant) if !read.open && constant.value.as_str().is_some() => {
                         let name = constant.value.as_str().unwrap_or_default().to_owned();
                         read.path.push((name, self.range(item.subscript_expr.span())));
+                        read.end = self.range(item.span()).end;
                     }
                     subscript => {
                         self.expression(subscript);

@@ -75,11 +75,6 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// Whether a parameter is declared, even wrongly.
-    fn declares(&self, parameter: &str) -> bool {
-        self.document.root.get("params").is_some_and(|params| params.get(parameter).is_some())
-    }
-
     pub(super) fn step(&self, id: &str) -> Option<usize> {
         self.steps.iter().position(|step| step.id == id)
     }

@@ -16,3 +16,6 @@ pub use evaluate::{EvalError, Scope};
 pub use model::*;
 pub use parameters::{ParameterInput, Parameters};
 pub use shape::schema;
+
+#[cfg(test)]
+mod tests;
