@@ -471,7 +471,7 @@ impl<'a> Checker<'a> {
             let diagnostic = self.names.document.at_key(key, Kind::Name, "it uses itself");
             self.problems.push(diagnostic.note(names.join(" → ")));
         }
-        path.iter().for_each(|item| drop(rest.remove(item)));
+        path.iter().for_each(|item| _ = rest.remove(item));
     }
 
     fn key(&self, item: Item<'a>) -> &'a Key {
@@ -692,7 +692,7 @@ impl<'a> Checker<'a> {
                 let diagnostic = self.names.document.at_key(key, Kind::Decision, "the fallbacks come back to this strategy");
                 self.problems.push(diagnostic.note(ring.join(" → ")));
             }
-            path.iter().for_each(|name| drop(rest.remove(name)));
+            path.iter().for_each(|name| _ = rest.remove(name));
         }
     }
 

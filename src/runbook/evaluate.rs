@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::{Arc, LazyLock};
 
 use indexmap::IndexMap;
-use minijinja::value::{Enumerator, Object};
+use minijinja::value::{Enumerator, Object, Serde};
 use minijinja::{Environment, Value as Dynamic};
 use serde_json::{Map, Value};
 
@@ -79,7 +79,11 @@ thread_local! {
 }
 
 fn note(error: EvalError) {
-    INSIDE.with_borrow_mut(|inside| drop(inside.get_or_insert(error)));
+    INSIDE.with_borrow_mut(|inside| _ = inside.get_or_insert(error));
+}
+
+fn dynamic(value: &Value) -> Dynamic {
+    Dynamic::from(Serde(value))
 }
 
 /// What a root name gives access to.
@@ -107,11 +111,11 @@ impl Object for Root {
         let name = key.as_str()?;
         let scope = Scope { known: Arc::clone(&self.known) };
         match self.kind {
-            RootKind::Params => scope.parameter(name).map(|value| Dynamic::from_serialize(&value)),
+            RootKind::Params => scope.parameter(name).map(|value| dynamic(&value)),
             RootKind::Vars => nested(scope.render(self.known.vars.get(name)?)),
             RootKind::Queries => nested(scope.query(name).map(|filter| Value::String(filter.render()))),
             RootKind::Steps => match self.known.outputs.get(name) {
-                Some(output) => Some(Dynamic::from_serialize(output)),
+                Some(output) => Some(dynamic(output)),
                 None => {
                     if self.known.steps.iter().any(|step| step == name) {
                         note(EvalError::UnknownUntil { step: name.to_owned() });
@@ -130,7 +134,7 @@ impl Object for Root {
 /// The value of something that is evaluated inside another evaluation.
 fn nested(result: Result<Value, EvalError>) -> Option<Dynamic> {
     match result {
-        Ok(value) => Some(Dynamic::from_serialize(&value)),
+        Ok(value) => Some(dynamic(&value)),
         Err(error) => {
             note(error);
             None
@@ -160,7 +164,7 @@ impl Scope {
             vars => root(RootKind::Vars),
             queries => root(RootKind::Queries),
             steps => root(RootKind::Steps),
-            run => Dynamic::from_serialize(&self.known.run),
+            run => dynamic(&self.known.run),
         }
     }
 
