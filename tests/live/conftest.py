@@ -34,3 +34,13 @@ def tool_for(tmp_path: Path):
     """`tool_for(world)`: the built binary; fails, rather than skips, where there is none."""
     assert tools.binary().exists(), f"{tools.binary()} is not built: cargo build, or set RUNBOOK_BIN"
     return lambda world: tools.Tool(world, tmp_path / "tool")
+
+
+def pytest_collection_modifyitems(items):
+    """The longest first: what runs side by side then ends together."""
+
+    def budget(item):
+        marker = item.get_closest_marker("timeout")
+        return marker.args[0] if marker else 0
+
+    items.sort(key=budget, reverse=True)

@@ -1,6 +1,6 @@
 """`python suite.py [pytest arguments]`: starts the server, runs the tests, stops the server.
 
-Test files run side by side, each in its namespace; without arguments, all of them.
+Tests run side by side, each in its namespace; without arguments, all of them.
 """
 
 import os
@@ -17,7 +17,7 @@ SIDE_BY_SIDE = os.environ.get("RUNBOOK_TEST_PROCESSES", "5")
 def main(arguments: list[str]) -> int:
     with server.Server() as running:
         command = [sys.executable, "-B", "-m", "pytest", "-c", str(HERE / "pytest.ini")]
-        command += ["--rootdir", str(HERE), "-n", SIDE_BY_SIDE, "--dist", "worksteal", "--durations", "0", *arguments]
+        command += ["--rootdir", str(HERE), "-n", SIDE_BY_SIDE, "--dist", "loadgroup", "--durations", "0", *arguments]
         process = subprocess.Popen(
             command,
             cwd=HERE,

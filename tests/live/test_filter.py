@@ -3,6 +3,9 @@
 import pytest
 
 from tool import Tool
+from world import World
+
+pytestmark = pytest.mark.xdist_group("filter")  # they share a world
 
 RUNBOOK = """\
 schema: runbook/v1
@@ -44,13 +47,11 @@ HOSTILE = [
 
 @pytest.fixture(scope="module")
 def world(address):
-    from world import World
-
-    with World(address, "filter", closing=False) as made:
+    with World(address, "filter", only="order-idle") as made:
         yield made
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("value", HOSTILE)
 def test_a_hostile_value_matches_nothing(world, tmp_path, value):
     tool = Tool(world, tmp_path)
@@ -61,7 +62,7 @@ def test_a_hostile_value_matches_nothing(world, tmp_path, value):
     assert result.code == 0, result
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_an_ordinary_value_matches_its_workflows(world, tmp_path):
     tool = Tool(world, tmp_path)
     path = tmp_path / "count.yaml"

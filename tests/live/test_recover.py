@@ -28,7 +28,7 @@ def test_everything_is_recovered_once_and_again_is_a_no_op(make_world, tool_for)
     assert_everything_ends(world)
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_without_a_terminal_and_without_yes_it_parks_before_its_first_write(make_world, tool_for):
     world = make_world("park", closing=False)
     tool = tool_for(world)
@@ -38,7 +38,7 @@ def test_without_a_terminal_and_without_yes_it_parks_before_its_first_write(make
     assert difference(world.before, world.ask(world.service.snapshot())) == []
 
 
-@pytest.mark.timeout(180)
+@pytest.mark.timeout(240)
 def test_a_mistyped_version_is_an_error(make_world, tool_for):
     world = make_world("mistyped", closing=False)
     tool = tool_for(world)

@@ -1,11 +1,14 @@
 """Through a pseudo-terminal, answering the prompts as a person would."""
 
 import contextlib
+import fcntl
 import os
 import pty
 import re
 import select
+import struct
 import subprocess
+import termios
 import time
 
 import pytest
@@ -28,10 +31,6 @@ class Terminal:
         self.answered = 0
         self.questions: list[str] = []
         self.control, terminal = pty.openpty()
-        import fcntl
-        import struct
-        import termios
-
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
         environment = tool.environment(TERM="xterm-256color")
         self.process = subprocess.Popen(
