@@ -103,6 +103,11 @@ impl Pacer {
         self.concurrency
     }
 
+    /// Another step's number of slots.
+    pub fn set_concurrency(&mut self, concurrency: u32) {
+        self.concurrency = concurrency;
+    }
+
     /// Writes a second that were accepted in the last second.
     pub fn accepted(&mut self, now: Timestamp) -> f64 {
         self.accepted.rate(now)

@@ -1,1 +1,247 @@
-//! To be written.
+//! Runbook + parameters + survey of the live service → [`Plan`]; its digest.
+//!
+//! Pure. A plan is plain data: it goes whole into the first record of the journal, so that resuming
+//! never reads a file again that may have changed. It holds no secret.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+
+use crate::decision::Table;
+use crate::record::{Certainty, Leftover};
+use crate::runbook::{Parameters, Runbook};
+use crate::survey::{Listed, Preflight, Routing};
+
+/// How many sample Workflow IDs a row shows.
+pub const SAMPLES: usize = 5;
+/// A scope is listed to the end up to so many Workflows; beyond, it is counted.
+pub const LIST_LIMIT: u64 = 10_000;
+/// A plan and a dry run look at so many Workflows of a row at the most.
+pub const LOOK_LIMIT: usize = 200;
+
+/// What was found in one row.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct RowSurvey {
+    /// Row id.
+    pub row: String,
+    /// Workflows.
+    pub count: u64,
+    /// How sure that is.
+    pub certainty: Option<Certainty>,
+    /// Some Workflow IDs.
+    pub samples: Vec<String>,
+    /// Why the row can never match with these parameters, if so.
+    pub off: Option<String>,
+    /// What looks at some of them said.
+    pub looked: Looked,
+}
+
+/// What looks at a row's sample said.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Looked {
+    /// Looked at.
+    pub count: u64,
+    /// Would be written to, by what would be done.
+    pub would: BTreeMap<String, u64>,
+    /// Would be skipped, by reason.
+    pub skipped: BTreeMap<String, u64>,
+    /// Would be refused, by refusal and message.
+    pub refused: BTreeMap<String, u64>,
+    /// Would be given back, by reason.
+    pub released: BTreeMap<String, u64>,
+}
+
+/// What was found in one decision's scope.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct TableSurvey {
+    /// The scope as rendered.
+    pub scope: String,
+    /// Workflows in it.
+    pub total: u64,
+    /// Whether every one of them was listed.
+    pub listed: bool,
+    /// By row, in order.
+    pub rows: Vec<RowSurvey>,
+    /// Those that no row takes, by type.
+    pub unmatched: BTreeMap<String, Leftover>,
+    /// Workflow Types seen, with counts (of those listed).
+    pub types: BTreeMap<String, u64>,
+    /// What Visibility could not deliver.
+    pub gaps: Vec<String>,
+}
+
+impl TableSurvey {
+    /// Workflows that no row takes.
+    pub fn unmatched_total(&self) -> u64 {
+        self.unmatched.values().map(|leftover| leftover.count).sum()
+    }
+
+    /// The row's survey.
+    pub fn row(&self, id: &str) -> Option<&RowSurvey> {
+        self.rows.iter().find(|row| row.row == id)
+    }
+}
+
+/// Counts a listing into a table's rows.
+#[derive(Debug)]
+pub struct Tally<'a> {
+    table: &'a Table,
+    survey: TableSurvey,
+}
+
+impl<'a> Tally<'a> {
+    /// An empty one.
+    pub fn new(table: &'a Table) -> Self {
+        let rows = table
+            .rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| RowSurvey {
+                row: row.id.clone(),
+                certainty: Some(Certainty::Exact),
+                off: off(table, index),
+                ..RowSurvey::default()
+            })
+            .collect();
+        let survey = TableSurvey {
+            scope: table.scope.render(),
+            rows,
+            listed: true,
+            ..TableSurvey::default()
+        };
+        Self { table, survey }
+    }
+
+    /// Counts one listed Workflow.
+    pub fn add(&mut self, listed: &Listed) {
+        self.survey.total += 1;
+        *self
+            .survey
+            .types
+            .entry(listed.workflow_type.clone())
+            .or_default() += 1;
+        let candidates = self.table.candidates(listed);
+        if candidates.is_empty() {
+            add_leftover(&mut self.survey.unmatched, listed);
+        }
+        let unsure = candidates.len() > 1
+            || candidates
+                .iter()
+                .any(|index| self.table.rows[*index].task.is_some());
+        for index in candidates {
+            let row = &mut self.survey.rows[index];
+            row.count += 1;
+            if unsure {
+                row.certainty = Some(Certainty::AtMost);
+            }
+            if row.samples.len() < SAMPLES {
+                row.samples.push(listed.key.workflow_id.clone());
+            }
+        }
+    }
+
+    /// What was counted.
+    pub fn finish(self) -> TableSurvey {
+        self.survey
+    }
+}
+
+/// Counts one more Workflow that no row takes.
+pub fn add_leftover(unmatched: &mut BTreeMap<String, Leftover>, listed: &Listed) {
+    let leftover = unmatched.entry(listed.workflow_type.clone()).or_default();
+    leftover.count += 1;
+    if leftover.samples.len() < SAMPLES {
+        leftover.samples.push(listed.key.workflow_id.clone());
+    }
+}
+
+/// Why a row can never match with these parameters.
+fn off(table: &Table, index: usize) -> Option<String> {
+    let query = table.row_query(index).fold();
+    if query.constant() != Some(false) {
+        return None;
+    }
+    Some(match query.never_because() {
+        Some(source) => format!("`{source}` is empty"),
+        None => "its query can never match".to_owned(),
+    })
+}
+
+/// Everything that was read before a run.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Survey {
+    /// The service.
+    pub preflight: Preflight,
+    /// Worker Deployments that the parameters name; none where there is no such deployment.
+    pub deployments: BTreeMap<String, Option<Routing>>,
+    /// Decision tables by name, and steps with `select` by id.
+    pub tables: BTreeMap<String, TableSurvey>,
+    /// What will go wrong, or may.
+    pub warnings: Vec<String>,
+}
+
+/// A runbook, its parameters and what was found: one run's whole basis.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Plan {
+    /// Version of this format.
+    pub format: u32,
+    /// `name:` of the runbook.
+    pub name: String,
+    /// `title:` of the runbook.
+    pub title: String,
+    /// The file it came from.
+    pub file: String,
+    /// The runbook's text.
+    pub source: String,
+    /// Values of the parameters; of a secret only its name.
+    pub parameters: Parameters,
+    /// What was read.
+    pub survey: Survey,
+    /// When.
+    pub created: Timestamp,
+    /// SHA-256 over all of the above, hexadecimal.
+    pub digest: String,
+}
+
+impl Plan {
+    /// The one constructor.
+    pub fn new(
+        runbook: &Runbook,
+        parameters: Parameters,
+        survey: Survey,
+        created: Timestamp,
+    ) -> Self {
+        let mut plan = Self {
+            format: 1,
+            name: runbook.name.clone(),
+            title: runbook.title.clone(),
+            file: runbook.file.clone(),
+            source: runbook.source.clone(),
+            parameters,
+            survey,
+            created,
+            digest: String::new(),
+        };
+        plan.digest = plan.compute_digest();
+        plan
+    }
+
+    fn compute_digest(&self) -> String {
+        let bare = Self {
+            digest: String::new(),
+            ..self.clone()
+        };
+        let text = serde_json::to_vec(&bare).unwrap_or_default();
+        Sha256::digest(text)
+            .iter()
+            .map(|byte| format!("{byte:02x}"))
+            .collect()
+    }
+
+    /// Whether the digest is that of the content.
+    pub fn is_intact(&self) -> bool {
+        self.digest == self.compute_digest()
+    }
+}

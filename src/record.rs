@@ -81,7 +81,7 @@ pub struct Flags {
     /// `--rate N`
     pub rate: Option<f64>,
     /// `-p NAME.KEY=VALUE` given to `resume`: entries added to map parameters.
-    pub entries: BTreeMap<String, BTreeMap<String, Value>>,
+    pub entries: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// One claimed Workflow.
@@ -219,6 +219,8 @@ pub struct Seen {
     pub reset_run_id: Option<String>,
     /// Events in the history.
     pub history_length: i64,
+    /// Attempt of the pending Workflow Task; 0 where none was pending.
+    pub attempt: u32,
 }
 
 /// The write, complete: what the call carries beyond the Workflow's own names.
@@ -513,6 +515,18 @@ pub enum Body {
         row: String,
         /// How.
         outcome: Outcome,
+    },
+    /// The service refused a strategy for one Workflow, and the strategy has a fallback for that: back
+    /// to the look, which will not choose the refused strategy again.
+    Barred {
+        /// Which Workflow.
+        ordinal: Ordinal,
+        /// The strategy that was refused.
+        strategy: String,
+        /// The refusal's name.
+        refusal: String,
+        /// In words.
+        message: String,
     },
     /// An intent in doubt was looked into.
     Settled {

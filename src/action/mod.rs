@@ -1,1 +1,172 @@
-//! To be written.
+//! The only effects on the world: one file a noun, each action a look, an act and a way to settle.
+//!
+//! Uses `temporal` and the clock. Actions return what they found, they do not record: the journal is
+//! not known here, nor who asked for an effect and why.
+
+pub mod deployment;
+pub mod survey;
+pub mod workflows;
+
+use jiff::Timestamp;
+use serde_json::Value;
+
+use crate::clock::Clock;
+use crate::record::RunId;
+use crate::steps::{Completion, Effect, ListedPage, Observation, Problem};
+use crate::temporal::{CallError, Temporal, Verdict};
+
+/// Rows of a page.
+pub(crate) const PAGE: u32 = 1_000;
+
+/// What effects are performed with.
+#[derive(Clone)]
+pub struct World {
+    /// The service.
+    pub temporal: Temporal,
+    /// The time.
+    pub clock: Clock,
+    /// The run: its id goes into reasons and request ids.
+    pub run: RunId,
+}
+
+impl World {
+    /// Performs one effect. Questions, pauses and endings are not effects on the world: none comes back.
+    pub async fn perform(&self, effect: Effect) -> Option<Completion> {
+        Some(match effect {
+            Effect::Observe {
+                place,
+                action,
+                with,
+            } => {
+                let result = self.observe(&action, with).await;
+                Completion::Observed { place, result }
+            }
+            Effect::Evaluate { place, tables } => {
+                let result = survey::evaluate(self, &tables).await;
+                Completion::Observed { place, result }
+            }
+            Effect::Act {
+                place,
+                action,
+                with,
+            } => {
+                let result = deployment::act(self, &action, with).await;
+                Completion::Acted { place, result }
+            }
+            Effect::Survey { place, table } => {
+                let result = survey::table(self, &table).await;
+                Completion::Surveyed { place, result }
+            }
+            Effect::List {
+                place,
+                query,
+                token,
+            } => {
+                let result = self.temporal.list(&query, PAGE, token).await;
+                let result = result.map(|page| ListedPage {
+                    rows: page.rows,
+                    next: page.next,
+                });
+                Completion::Listed {
+                    place,
+                    result: result.map_err(|error| problem(&error)),
+                }
+            }
+            Effect::Look {
+                place,
+                ordinal,
+                key,
+                table,
+                lost,
+                barred,
+            } => {
+                let look = workflows::Looking {
+                    table: &table,
+                    lost,
+                    barred: barred.as_ref(),
+                    step: &place.step,
+                };
+                let result = workflows::judge(self, &key, &look).await;
+                Completion::Judged {
+                    ordinal,
+                    at: self.clock.now(),
+                    result,
+                }
+            }
+            Effect::Write {
+                ordinal,
+                key,
+                write,
+                deadline,
+                looked,
+                ..
+            } => {
+                let written = workflows::write(self, &key, write, deadline, looked).await;
+                Completion::Written { ordinal, written }
+            }
+            Effect::Settle {
+                place,
+                ordinal,
+                key,
+                intent,
+                after,
+            } => {
+                self.clock.sleep_until(after).await;
+                let result = workflows::settle(self, &place.step, &key, &intent).await;
+                Completion::Settled { ordinal, result }
+            }
+            Effect::Verify {
+                place,
+                ordinal,
+                key,
+                target,
+                attempt,
+            } => {
+                let result = workflows::verify(self, &key, target.as_ref(), attempt).await;
+                Completion::Verified {
+                    place,
+                    ordinal,
+                    result,
+                }
+            }
+            Effect::Ask { .. } | Effect::Wait { .. } | Effect::Finish(_) => return None,
+        })
+    }
+
+    async fn observe(&self, action: &str, with: Value) -> Result<Observation, Problem> {
+        match action.split_once('.') {
+            Some(("workflows", _)) => workflows::observe(self, action, with).await,
+            _ => deployment::observe(self, action, with).await,
+        }
+    }
+
+    fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+}
+
+/// What a failed call means for a step.
+pub(crate) fn problem(error: &CallError) -> Problem {
+    Problem {
+        message: error.to_string(),
+        transient: matches!(error.meaning.verdict, Verdict::Retry | Verdict::InDoubt),
+        not_yet: false,
+    }
+}
+
+/// Something that no other try mends.
+pub(crate) fn fatal(message: impl Into<String>) -> Problem {
+    Problem {
+        message: message.into(),
+        transient: false,
+        not_yet: false,
+    }
+}
+
+/// Typed arguments of an action.
+pub(crate) fn arguments<T: serde::de::DeserializeOwned>(
+    action: &str,
+    with: Value,
+) -> Result<T, Problem> {
+    serde_json::from_value(with).map_err(|error| fatal(format!("arguments of `{action}`: {error}")))
+}

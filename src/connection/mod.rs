@@ -13,6 +13,7 @@ mod settings;
 mod transport;
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use temporalio_client::callback_based::CallbackBasedGrpcService;
@@ -33,6 +34,7 @@ pub struct Connection {
     client: temporalio_client::Connection,
     settings: Arc<Settings>,
     access: Access,
+    refused: Arc<AtomicU64>,
 }
 
 impl Connection {
@@ -62,6 +64,7 @@ impl Connection {
         access: Access,
     ) -> Result<Self, ConnectError> {
         let transport = Transport::new(access, settings.call_timeout, backend);
+        let refused = transport.refused();
         let target = Url::parse(&settings.url()).map_err(|error| {
             ConnectError::configuration(format!("the address is not valid: {error}"))
         })?;
@@ -82,6 +85,7 @@ impl Connection {
             client,
             settings: Arc::new(settings.clone()),
             access,
+            refused,
         })
     }
 
@@ -113,6 +117,11 @@ impl Connection {
     /// How long one call may take.
     pub fn call_timeout(&self) -> Duration {
         self.settings.call_timeout
+    }
+
+    /// Calls so far that the service refused for their rate, reads that were tried again included.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
     }
 
     /// Whether writes are let through.

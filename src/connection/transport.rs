@@ -4,6 +4,7 @@
 //! enforced on an overridden service; both are therefore decided here and nowhere else.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
@@ -81,6 +82,7 @@ pub(super) struct Transport {
     access: Access,
     call_timeout: Duration,
     backend: Backend,
+    refused: Arc<AtomicU64>,
 }
 
 impl Transport {
@@ -89,7 +91,13 @@ impl Transport {
             access,
             call_timeout,
             backend,
+            refused: Arc::default(),
         }
+    }
+
+    /// Counts calls that the service refused for their rate, as they come.
+    pub(super) fn refused(&self) -> Arc<AtomicU64> {
+        self.refused.clone()
     }
 
     #[allow(clippy::type_complexity)] // the client's own signature
@@ -127,7 +135,12 @@ impl Transport {
             Err(status) if status.code() == Code::Cancelled && started.elapsed() >= limit => {
                 Err(deadline(limit))
             }
-            Err(status) => Err(status),
+            Err(status) => {
+                if status.code() == Code::ResourceExhausted {
+                    self.refused.fetch_add(1, Ordering::Relaxed);
+                }
+                Err(status)
+            }
         }
     }
 }

@@ -497,9 +497,6 @@ fn flag_words(flags: &Flags) -> Vec<String> {
     words.extend(flags.rate.iter().map(|rate| format!("--rate {rate}")));
     for (name, entries) in &flags.entries {
         for (key, value) in entries {
-            let value = value
-                .as_str()
-                .map_or_else(|| value.to_string(), str::to_owned);
             words.push(format!("-p {name}.{key}={value}"));
         }
     }

@@ -6,7 +6,7 @@
 use futures::future::BoxFuture;
 use jiff::Timestamp;
 
-use crate::record::{Means, Place, Question, Record};
+use crate::record::{Place, Question, Record};
 
 /// A question as it is put to somebody.
 #[derive(Clone, Debug, PartialEq)]
@@ -27,30 +27,7 @@ pub struct Asking {
     pub namespace: String,
 }
 
-/// What came back.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Reply {
-    /// Go on.
-    Yes {
-        /// Who said so.
-        by: String,
-        /// What they entered.
-        note: String,
-        /// How.
-        means: Means,
-    },
-    /// Do not.
-    No {
-        /// Who said so.
-        by: String,
-        /// How.
-        means: Means,
-    },
-    /// There is no terminal, or it closed: the run parks.
-    Nobody,
-    /// Ctrl-C at the prompt.
-    Interrupted,
-}
+pub use crate::approval::Reply;
 
 /// Whoever answers questions.
 pub trait Operator: Send + Sync {

@@ -1,0 +1,456 @@
+//! `workflows.*` on one Workflow at a time: look and judge, write, settle, verify.
+//!
+//! The look is Describe, and the history only where the verdict asks for it. A write is sent once, by
+//! nobody a second time; what became of one in doubt is found out by looking.
+
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+
+use super::{PAGE, World, arguments, fatal, problem};
+use crate::catalog::{Count, List};
+use crate::decision::{Case, Naming, Table, Verdict, as_listed, judge as decide};
+use crate::health::health;
+use crate::ledger::OpenIntent;
+use crate::record::{Health, Outcome, Settlement, Write};
+use crate::steps::{Judged, Observation, Problem, Written};
+use crate::survey::{HistoryLook, HistoryNeed, Look, Override, Version, WorkflowKey};
+use crate::temporal::{CallError, Cause, Reapply, ResetCall, RestartCall, Verdict as Meaning};
+
+/// A look may be so old when the call leaves.
+const FRESH: SignedDuration = SignedDuration::from_secs(2);
+
+/// `workflows.count` and `workflows.list`.
+pub(super) async fn observe(
+    world: &World,
+    action: &str,
+    with: Value,
+) -> Result<Observation, Problem> {
+    let output = match action {
+        "workflows.count" => {
+            let with: Count = arguments(action, with)?;
+            let count = world
+                .temporal
+                .count(&with.query)
+                .await
+                .map_err(|error| problem(&error))?;
+            json!({ "count": count })
+        }
+        "workflows.list" => list(world, &arguments(action, with)?).await?,
+        other => return Err(fatal(format!("`{other}` cannot be observed"))),
+    };
+    let Value::Object(output) = output else {
+        return Ok(Observation::default());
+    };
+    Ok(Observation {
+        output,
+        ..Observation::default()
+    })
+}
+
+async fn list(world: &World, with: &List) -> Result<Value, Problem> {
+    let limit = with.limit.unwrap_or(100) as usize;
+    let (mut rows, mut token) = (Vec::new(), None);
+    let more = loop {
+        let page = world
+            .temporal
+            .list(&with.query, PAGE.min(with.limit.unwrap_or(100)), token)
+            .await;
+        let page = page.map_err(|error| problem(&error))?;
+        rows.extend(page.rows);
+        token = page.next;
+        if rows.len() >= limit || token.is_none() {
+            break rows.len() > limit || token.is_some();
+        }
+    };
+    rows.truncate(limit);
+    let workflows: Vec<Value> = rows
+        .iter()
+        .map(|row| {
+            json!({
+                "id": row.key.workflow_id,
+                "run_id": row.key.run_id,
+                "type": row.workflow_type,
+                "status": row.status,
+            })
+        })
+        .collect();
+    Ok(json!({ "count": workflows.len(), "workflows": workflows, "more": more }))
+}
+
+/// What a look is for.
+pub(crate) struct Looking<'a> {
+    /// The table.
+    pub table: &'a Table,
+    /// See [`Case::lost`].
+    pub lost: bool,
+    /// See [`Case::barred`].
+    pub barred: Option<&'a (String, String)>,
+    /// The step.
+    pub step: &'a str,
+}
+
+/// Looks at one Workflow, reads as much of its history as the verdict needs, and decides.
+pub(crate) async fn judge(
+    world: &World,
+    key: &WorkflowKey,
+    looking: &Looking<'_>,
+) -> Result<Judged, Problem> {
+    Ok(match look_and_judge(world, key, looking).await? {
+        None => Judged::Gone,
+        Some(seen) => Judged::Verdict(
+            Box::new(seen.verdict),
+            Box::new(as_listed(&seen.look, seen.look.effective_version())),
+        ),
+    })
+}
+
+/// Everything that a verdict rests on, for `explain`.
+pub struct Judgement {
+    /// The verdict.
+    pub verdict: Verdict,
+    /// What Describe said.
+    pub look: Look,
+    /// What the history said, where it was read.
+    pub history: Option<(HistoryNeed, HistoryLook)>,
+}
+
+/// As [`judge`], with what it rests on.
+pub(crate) async fn look_and_judge(
+    world: &World,
+    key: &WorkflowKey,
+    looking: &Looking<'_>,
+) -> Result<Option<Judgement>, Problem> {
+    let Some(look) = world
+        .temporal
+        .look(key)
+        .await
+        .map_err(|error| problem(&error))?
+    else {
+        return Ok(None);
+    };
+    let mut history: Option<(HistoryNeed, HistoryLook)> = None;
+    // Each strategy of a row's fallbacks may want another part of the history.
+    for _ in 0..4 {
+        let verdict = decide(&Case {
+            table: looking.table,
+            look: &look,
+            history: history.as_ref().map(|(need, history)| (*need, history)),
+            lost: looking.lost,
+            barred: looking
+                .barred
+                .map(|(strategy, refusal)| (strategy.as_str(), refusal.as_str())),
+            naming: Naming {
+                run: &world.run.0,
+                step: looking.step,
+            },
+        });
+        let Verdict::Read(need) = verdict else {
+            return Ok(Some(Judgement {
+                verdict,
+                look,
+                history,
+            }));
+        };
+        let read = world
+            .temporal
+            .history(&look.listed.key, need, &look)
+            .await
+            .map_err(|error| problem(&error))?;
+        history = Some((need, read));
+    }
+    Err(fatal(
+        "The history was read four times, and the verdict still wants more of it.",
+    ))
+}
+
+/// Sends one write, once.
+pub(crate) async fn write(
+    world: &World,
+    key: &WorkflowKey,
+    write: Write,
+    deadline: Timestamp,
+    looked: Timestamp,
+) -> Written {
+    let restart = match prepare(world, key, &write).await {
+        Ok(restart) => restart,
+        Err(error) => {
+            let message = format!("nothing was sent: {error}");
+            return Written::Ended(Outcome::Failed {
+                code: error.code_name().to_owned(),
+                message,
+            });
+        }
+    };
+    let now = world.now();
+    // A laptop may have slept between the look and now; a clock that went back is as good as one that jumped.
+    if now.duration_since(looked).abs() > FRESH {
+        return Written::Stale;
+    }
+    let left = Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO);
+    match tokio::time::timeout(left, send(world, key, &write, restart)).await {
+        Ok(Ok(new_run)) => Written::Ended(Outcome::Done { new_run }),
+        Ok(Err(error)) => failed(&error),
+        Err(_elapsed) => Written::Ended(Outcome::Unknown {
+            code: "DEADLINE_EXCEEDED".to_owned(),
+            message: "no answer within the deadline".to_owned(),
+        }),
+    }
+}
+
+/// What has to be read before the call: a restart's start event.
+async fn prepare(
+    world: &World,
+    key: &WorkflowKey,
+    write: &Write,
+) -> Result<Option<RestartCall>, CallError> {
+    let Write::Restart {
+        target,
+        request_id,
+        terminate,
+    } = write
+    else {
+        return Ok(None);
+    };
+    Ok(Some(RestartCall {
+        workflow_id: key.workflow_id.clone(),
+        start: world.temporal.start_event(key).await?,
+        request_id: request_id.clone(),
+        terminate_existing: *terminate,
+        target: Some(Override::Pinned {
+            version: target.clone(),
+        }),
+    }))
+}
+
+async fn send(
+    world: &World,
+    key: &WorkflowKey,
+    write: &Write,
+    restart: Option<RestartCall>,
+) -> Result<Option<String>, CallError> {
+    match (write, restart) {
+        (
+            Write::Reset {
+                event_id,
+                signals,
+                updates,
+                target,
+                reason,
+                request_id,
+            },
+            _,
+        ) => {
+            let mut exclude = std::collections::BTreeSet::new();
+            exclude.extend((!signals).then_some(Reapply::Signal));
+            exclude.extend((!updates).then_some(Reapply::Update));
+            exclude.extend((!signals && !updates).then_some(Reapply::Nexus));
+            let call = ResetCall {
+                key: key.clone(),
+                event_id: *event_id,
+                exclude,
+                reason: reason.clone(),
+                request_id: request_id.clone(),
+                target: target.clone().map(|version| Override::Pinned { version }),
+            };
+            world.temporal.reset(&call).await.map(Some)
+        }
+        (Write::Options { target }, _) => world
+            .temporal
+            .update_options(key, target.as_ref())
+            .await
+            .map(|()| None),
+        (Write::Restart { .. }, Some(call)) => world.temporal.restart(&call).await.map(Some),
+        (Write::Restart { .. }, None) => Ok(None),
+        (Write::Terminate { reason }, _) => world
+            .temporal
+            .terminate(key, reason, None)
+            .await
+            .map(|()| None),
+    }
+}
+
+/// What a failed write means.
+fn failed(error: &CallError) -> Written {
+    let (code, message) = (error.code_name().to_owned(), error.to_string());
+    let refusal = |name: &str| Outcome::Refused {
+        refusal: name.to_owned(),
+        message: message.clone(),
+    };
+    Written::Ended(match (error.meaning.verdict, error.meaning.cause) {
+        (Meaning::Done, _) => Outcome::Done { new_run: None },
+        (_, Cause::TargetUnknown) => return Written::TargetRefused(message),
+        (Meaning::InDoubt | Meaning::Retry, _) => Outcome::Unknown { code, message },
+        (_, Cause::AlreadyClosed) => Outcome::Skipped {
+            reason: "closed meanwhile".to_owned(),
+        },
+        (_, Cause::WorkflowNotFound) => Outcome::Skipped {
+            reason: "does not exist any more".to_owned(),
+        },
+        (_, Cause::AlreadyRunning) => Outcome::Skipped {
+            reason: "superseded by a run that was started meanwhile".to_owned(),
+        },
+        (_, Cause::ResetPoint) => refusal("not_resettable"),
+        (Meaning::Skip, _) => Outcome::Skipped { reason: message },
+        (Meaning::Refuse, _) => refusal("refused_by_service"),
+        (Meaning::Fail, _) => Outcome::Failed { code, message },
+    })
+}
+
+/// Finds out what became of an intent.
+pub(crate) async fn settle(
+    world: &World,
+    step: &str,
+    key: &WorkflowKey,
+    intent: &OpenIntent,
+) -> Result<(Settlement, String), Problem> {
+    let look = world
+        .temporal
+        .look(key)
+        .await
+        .map_err(|error| problem(&error))?;
+    let Some(look) = look else {
+        return Ok((
+            Settlement::Unknown,
+            "the base run does not exist any more".to_owned(),
+        ));
+    };
+    match &intent.write {
+        Write::Reset { .. } => settle_reset(world, step, &look, intent).await,
+        Write::Options { target } => Ok(settle_options(&look, target.as_ref())),
+        Write::Restart { request_id, .. } => settle_restart(world, &look, intent, request_id).await,
+        Write::Terminate { .. } => Ok(if look.listed.status.is_open() {
+            not_done("it still runs")
+        } else {
+            done(None, None, format!("it is closed ({})", look.listed.status))
+        }),
+    }
+}
+
+fn done(
+    new_run: Option<String>,
+    ours: Option<bool>,
+    evidence: impl Into<String>,
+) -> (Settlement, String) {
+    (Settlement::Done { new_run, ours }, evidence.into())
+}
+
+fn not_done(evidence: impl Into<String>) -> (Settlement, String) {
+    (Settlement::NotDone, evidence.into())
+}
+
+/// `reset_run_id` is the newest reset of the base, by anyone: changed since the intent, the base was
+/// reset. The reason in the new run's history tells by whom, while that run is the newest.
+async fn settle_reset(
+    world: &World,
+    step: &str,
+    look: &Look,
+    intent: &OpenIntent,
+) -> Result<(Settlement, String), Problem> {
+    if look.reset_run_id == intent.seen.reset_run_id {
+        return Ok(not_done("the base run was not reset since"));
+    }
+    let Some(run_id) = look.reset_run_id.clone() else {
+        return Ok((
+            Settlement::Unknown,
+            "the base run's reset was there before and is gone".to_owned(),
+        ));
+    };
+    let new_run = WorkflowKey {
+        workflow_id: look.listed.key.workflow_id.clone(),
+        run_id: run_id.clone(),
+    };
+    let mark = Naming {
+        run: &world.run.0,
+        step,
+    }
+    .mark();
+    // Cheap evidence only; that the base was reset is what counts.
+    let origin = world.temporal.reset_origin(&new_run).await.ok().flatten();
+    let ours = origin.as_ref().map(|origin| origin.reason.contains(&mark));
+    let evidence = match (&origin, ours) {
+        (Some(_), Some(true)) => format!("the base run was reset by this run (to {run_id})"),
+        (Some(origin), _) => format!(
+            "the base run was reset by somebody else (to {run_id}: {})",
+            origin.reason
+        ),
+        (None, _) => format!("the base run was reset (to {run_id})"),
+    };
+    Ok(done(Some(run_id), ours, evidence))
+}
+
+fn settle_options(look: &Look, target: Option<&Override>) -> (Settlement, String) {
+    if look.versioning_override.as_ref() == target {
+        done(None, None, "the Versioning Override is what was wanted")
+    } else {
+        not_done("the Versioning Override is not what was wanted")
+    }
+}
+
+async fn settle_restart(
+    world: &World,
+    look: &Look,
+    intent: &OpenIntent,
+    request_id: &str,
+) -> Result<(Settlement, String), Problem> {
+    if look.current.run_id == intent.seen.current_run {
+        return Ok(not_done("no new run was started since"));
+    }
+    let first = WorkflowKey {
+        workflow_id: look.listed.key.workflow_id.clone(),
+        run_id: look.current.first_run_id.clone(),
+    };
+    let ids = world
+        .temporal
+        .request_ids(&first)
+        .await
+        .map_err(|error| problem(&error))?;
+    if ids.iter().any(|id| id == request_id) {
+        return Ok(done(
+            Some(first.run_id),
+            Some(true),
+            "the current chain was started by this run's request",
+        ));
+    }
+    let termination = if intent.seen.status.is_open() {
+        world
+            .temporal
+            .termination(&look.listed.key)
+            .await
+            .map_err(|error| problem(&error))?
+    } else {
+        None
+    };
+    let details = termination.and_then(|end| end.details).unwrap_or_default();
+    if details.contains("terminated by new runID") {
+        let evidence = format!("the base run was terminated by a new run ({details})");
+        return Ok(done(
+            Some(look.current.run_id.clone()),
+            Some(false),
+            evidence,
+        ));
+    }
+    Ok((
+        Settlement::Unknown,
+        format!("another run ({}) took its place", look.current.run_id),
+    ))
+}
+
+/// How healthy a recovered Workflow is now.
+pub(crate) async fn verify(
+    world: &World,
+    key: &WorkflowKey,
+    target: Option<&Version>,
+    attempt: u32,
+) -> Result<(Health, String), Problem> {
+    let look = world
+        .temporal
+        .look(key)
+        .await
+        .map_err(|error| problem(&error))?;
+    Ok(match look {
+        None => (Health::Unproven, "it does not exist any more".to_owned()),
+        Some(look) => health(&look, target, attempt, world.now()),
+    })
+}

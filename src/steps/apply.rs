@@ -1,0 +1,1325 @@
+//! Steps over Workflows: survey, question, claims, looks, writes, canaries.
+//!
+//! Pure. A page of the listing is claimed; each claim is looked at when a slot and a token of the pace
+//! are free; the look decides everything, the row included; an intent is written down before the call
+//! leaves. A row whose canary is out, or whose grant is used up, holds its Workflows back.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value, json};
+
+use super::{Effect, Judged, ListedPage, Machine, Problem, Room, Written};
+use crate::approval::{flag_ceiling, with_margin};
+use crate::catalog::{Apply, Select, Subject};
+use crate::decision::{Call, Table, Verdict};
+use crate::ledger::{Counts, Life};
+use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey, add_leftover};
+use crate::record::{
+    Body, Certainty, Health, Leftover, Ordinal, Outcome, Place, Question, RowAsk, Settlement,
+    StepStatus, Treatment,
+};
+use crate::runbook::{Bound, EvalError, Unmatched};
+use crate::survey::{Listed, WorkflowKey};
+
+/// Passes of the listing in one call of the step.
+const PASSES: u32 = 3;
+/// A page is listed ahead while fewer than so many claims wait.
+const AHEAD: usize = 2_000;
+/// How long a write may take.
+pub const WRITE_DEADLINE: SignedDuration = SignedDuration::from_secs(10);
+/// An intent in doubt is looked into so long after its deadline: a late request has arrived by then.
+const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
+/// Pause between two looks at a canary.
+const CANARY_POLL: SignedDuration = SignedDuration::from_secs(5);
+/// Tries of a look or a settlement that fails for a passing reason.
+const LOOK_TRIES: u32 = 5;
+
+/// The listing in progress.
+#[derive(Clone, Debug)]
+pub struct Listing {
+    /// For which step.
+    pub place: Place,
+    /// Pass, from 1.
+    pub pass: u32,
+    /// Token of the next page.
+    pub token: Option<Vec<u8>>,
+    /// No more pages.
+    pub exhausted: bool,
+    /// What no row takes.
+    pub unmatched: BTreeMap<String, Leftover>,
+}
+
+/// Why a claim is held back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Why {
+    /// Its row's canary is out.
+    Canary,
+    /// Its row's grant does not cover it.
+    Grant,
+}
+
+/// A claim that is held back.
+#[derive(Clone, Debug)]
+pub struct Held {
+    /// Its row.
+    pub row: String,
+    /// Why.
+    pub why: Why,
+}
+
+impl Machine {
+    /// The step's table, filled in once an attachment.
+    fn table(&mut self, id: &str) -> Result<Arc<Table>, EvalError> {
+        if let Some(table) = self.memory.tables.get(id) {
+            return Ok(table.clone());
+        }
+        let table = Arc::new(self.prepare_table(id)?);
+        self.memory.tables.insert(id.to_owned(), table.clone());
+        Ok(table)
+    }
+
+    fn prepare_table(&self, id: &str) -> Result<Table, EvalError> {
+        let (action, with) = self.action_of(id).unwrap_or_default();
+        if self.subject_of(id) == Some(Subject::Decision) {
+            let decision = with
+                .get("decision")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            return Table::prepare(&self.runbook, decision, &self.scope());
+        }
+        // The query is parsed, not pasted: it is rendered by its own rules, apart from the rest.
+        let query = with
+            .get("select")
+            .and_then(|select| select.get("query"))
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let scope = self.runbook.render_query(query, &self.scope())?;
+        let mut rest = with.clone();
+        rest.insert(
+            "select".to_owned(),
+            json!(Select {
+                query: scope.render()
+            }),
+        );
+        let rest = self.runbook.render(&Value::Object(rest), &self.scope())?;
+        Ok(Table::single(id, scope, Call::new(&action, rest)?))
+    }
+
+    fn also_lost_by(&self, id: &str) -> Vec<String> {
+        let (_, with) = self.action_of(id).unwrap_or_default();
+        serde_json::from_value::<Apply>(Value::Object(with))
+            .map(|apply| apply.also_lost_by)
+            .unwrap_or_default()
+    }
+
+    pub(super) fn work_apply(&mut self, place: &Place, room: &mut Room<'_>) -> Vec<Effect> {
+        let table = match self.table(&place.step) {
+            Ok(table) => table,
+            Err(error) => {
+                self.end_unknown(place, &error);
+                return Vec::new();
+            }
+        };
+        let mut effects = self.settlements(place, room);
+        effects.extend(self.writes(place, room));
+        if self.memory.halt.is_some() {
+            return self.halt_when_idle(place, effects);
+        }
+        if !self.dry && self.state.step(&place.step).grant.total() == 0 && !self.has_claims(place) {
+            effects.extend(self.first_question(place, &table));
+            return effects;
+        }
+        self.advance_listing(place, &table, &mut effects);
+        self.looks(place, &table, room, &mut effects);
+        self.canary_looks(place, room, &mut effects);
+        if effects.is_empty() && self.is_idle() {
+            return self.when_quiet(place, &table);
+        }
+        effects
+    }
+
+    fn has_claims(&self, place: &Place) -> bool {
+        self.state
+            .ledger
+            .part(&place.step)
+            .is_some_and(|part| !part.is_settled())
+    }
+
+    fn halt_when_idle(&mut self, place: &Place, effects: Vec<Effect>) -> Vec<Effect> {
+        let doubt = self
+            .state
+            .ledger
+            .part(&place.step)
+            .is_some_and(|part| !part.in_doubt.is_empty());
+        if effects.is_empty() && self.is_idle() && !doubt {
+            let message = self.memory.halt.take().unwrap_or_default();
+            let output = self.applied_output(&place.step);
+            self.end(place, StepStatus::Halted, output, &message);
+            return Vec::new();
+        }
+        effects
+    }
+
+    /// Intents in doubt are looked into before anything else.
+    fn settlements(&mut self, place: &Place, room: &mut Room<'_>) -> Vec<Effect> {
+        let Some(part) = self.state.ledger.part(&place.step) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for &ordinal in &part.in_doubt {
+            if room.slots == 0 {
+                break;
+            }
+            if self.memory.busy.contains(&ordinal) || self.is_backing_off(ordinal) {
+                continue;
+            }
+            let entry = self.state.ledger.entry(ordinal);
+            let Some(intent) = entry.intent.as_deref() else {
+                continue;
+            };
+            room.slots -= 1;
+            found.push(Effect::Settle {
+                place: place.clone(),
+                ordinal,
+                key: (*entry.key).clone(),
+                intent: intent.clone(),
+                after: intent.deadline + SETTLE_AFTER,
+            });
+        }
+        for effect in &found {
+            if let Effect::Settle { ordinal, .. } = effect {
+                self.memory.busy.insert(*ordinal);
+            }
+        }
+        found
+    }
+
+    /// Intents of this attachment whose call has not left yet.
+    fn writes(&mut self, place: &Place, room: &mut Room<'_>) -> Vec<Effect> {
+        let Some(part) = self.state.ledger.part(&place.step) else {
+            return Vec::new();
+        };
+        let mut found = Vec::new();
+        for &ordinal in part
+            .intended
+            .iter()
+            .filter(|ordinal| !self.memory.busy.contains(ordinal))
+        {
+            let entry = self.state.ledger.entry(ordinal);
+            let (Some(intent), Some(looked)) =
+                (entry.intent.as_deref(), self.memory.looked.get(&ordinal))
+            else {
+                continue;
+            };
+            room.slots = room.slots.saturating_sub(1);
+            found.push(Effect::Write {
+                place: place.clone(),
+                ordinal,
+                key: (*entry.key).clone(),
+                write: intent.write.clone(),
+                deadline: intent.deadline,
+                looked: *looked,
+            });
+        }
+        for effect in &found {
+            if let Effect::Write { ordinal, .. } = effect {
+                self.memory.busy.insert(*ordinal);
+            }
+        }
+        found
+    }
+
+    /// Survey, then the question with the table.
+    fn first_question(&mut self, place: &Place, table: &Arc<Table>) -> Vec<Effect> {
+        let id = &place.step;
+        if self.memory.calling.contains(id) || self.memory.asking.is_some() {
+            return Vec::new();
+        }
+        if let Some((_, due)) = self
+            .memory
+            .tries
+            .get(place)
+            .filter(|(_, due)| *due > self.now)
+        {
+            return vec![Effect::Wait {
+                until: *due,
+                reason: "the next try".to_owned(),
+            }];
+        }
+        let Some(survey) = self.memory.surveys.get(id).cloned() else {
+            self.memory.calling.insert(id.clone());
+            return vec![Effect::Survey {
+                place: place.clone(),
+                table: table.clone(),
+            }];
+        };
+        let unmatched = survey.unmatched_total();
+        if table.unmatched == Unmatched::Refuse && unmatched > 0 {
+            let message = format!(
+                "{unmatched} Workflows are in no row ({}).",
+                name_types(&survey.unmatched)
+            );
+            self.end(place, StepStatus::Halted, self.applied_output(id), &message);
+            return Vec::new();
+        }
+        let rows = self.rows_to_ask(id, table, &survey, &BTreeMap::new());
+        if rows.iter().all(|row| row.count == 0) {
+            return self.nothing_shown(place, table, survey);
+        }
+        self.put_rows(place, rows, false)
+    }
+
+    /// The survey found nothing to write to: no question, unless Workflows that an earlier step moved may be lost.
+    fn nothing_shown(
+        &mut self,
+        place: &Place,
+        table: &Arc<Table>,
+        survey: TableSurvey,
+    ) -> Vec<Effect> {
+        if !self.lost_candidates(&place.step).is_empty() && self.memory.listing.is_none() {
+            // The look will tell; what it finds is asked about then.
+            self.begin_listing(place);
+            if let Some(listing) = &mut self.memory.listing {
+                listing.exhausted = true;
+                listing.unmatched = survey.unmatched;
+            }
+            return Vec::new();
+        }
+        self.emit(Body::PassEnded {
+            place: place.clone(),
+            pass: 1,
+            claimed: 0,
+            unmatched: survey.unmatched,
+        });
+        self.finish_apply(place, table);
+        Vec::new()
+    }
+
+    /// The question's table: what is to be granted in all, row by row.
+    fn rows_to_ask(
+        &self,
+        id: &str,
+        table: &Table,
+        survey: &TableSurvey,
+        waiting: &BTreeMap<String, Vec<String>>,
+    ) -> Vec<RowAsk> {
+        let grant = &self.state.step(id).grant;
+        let planned = self.plan.survey.tables.get(&table.name);
+        let mut rows = Vec::new();
+        for (index, row) in table.rows.iter().enumerate() {
+            let found = survey.row(&row.id);
+            let held = waiting.get(&row.id);
+            let count = held.map_or_else(
+                || found.map_or(0, |row| row.count),
+                |held| held.len() as u64,
+            );
+            if self.state.flags.skip_rows.contains(&row.id)
+                || (!waiting.is_empty() && held.is_none())
+            {
+                continue;
+            }
+            let strategy = &table.strategies[&row.strategy];
+            rows.push(RowAsk {
+                row: row.id.clone(),
+                query: table.row_query(index).render(),
+                condition: table.condition(index),
+                count: grant.used(&row.id) + count,
+                certainty: found
+                    .and_then(|row| row.certainty)
+                    .unwrap_or(Certainty::AtMost),
+                planned: planned
+                    .and_then(|survey| survey.row(&row.id))
+                    .map(|row| row.count),
+                granted: grant.granted(&row.id),
+                samples: held.map_or_else(
+                    || found.map(|row| row.samples.clone()).unwrap_or_default(),
+                    |held| held.iter().take(SAMPLES).cloned().collect(),
+                ),
+                strategy: row.strategy.clone(),
+                does: strategy.call.does(),
+                target: strategy.call.target().cloned(),
+            });
+        }
+        rows
+    }
+
+    fn put_rows(&mut self, place: &Place, rows: Vec<RowAsk>, extension: bool) -> Vec<Effect> {
+        let step = self.step_model(&place.step);
+        let word = match self.word(&place.step) {
+            Ok(word) => word,
+            Err(error) => {
+                self.end_unknown(place, &error);
+                return Vec::new();
+            }
+        };
+        let rate = self.state.flags.rate.unwrap_or(step.pace.rate);
+        // Unattended, a row grows to twice what the plan showed and not further.
+        let within = !extension
+            || rows
+                .iter()
+                .all(|row| row.count <= flag_ceiling(row.planned.unwrap_or(0)));
+        let what = Question::Rows {
+            rows,
+            extension,
+            rate,
+            concurrency: step.pace.concurrency,
+        };
+        self.ask(place, what, word, within)
+    }
+
+    /// What an answer grants.
+    pub(super) fn grants_for(&self, place: &Place, what: &Question) -> BTreeMap<String, u64> {
+        let Question::Rows {
+            rows, extension, ..
+        } = what
+        else {
+            return BTreeMap::new();
+        };
+        let unattended = *extension && self.state.flags.yes;
+        rows.iter()
+            .map(|row| {
+                let ceiling = if unattended {
+                    flag_ceiling(row.planned.unwrap_or(0)).max(row.count)
+                } else {
+                    u64::MAX
+                };
+                let _ = place;
+                (
+                    row.row.clone(),
+                    with_margin(row.count).min(ceiling).max(row.granted),
+                )
+            })
+            .collect()
+    }
+
+    /// A yes to something that is not rows.
+    pub(super) fn granted(&mut self, place: &Place, what: &Question) {
+        if let Question::Canary { row, .. } = what {
+            self.pass_canary(
+                place,
+                row.clone(),
+                true,
+                "unproven, and somebody said to go on",
+            );
+        }
+    }
+
+    pub(super) fn surveyed(&mut self, place: &Place, result: Result<TableSurvey, Problem>) {
+        self.memory.calling.remove(&place.step);
+        match result {
+            Ok(survey) => {
+                self.memory.surveys.insert(place.step.clone(), survey);
+            }
+            Err(problem) => self.try_again(place, &problem),
+        }
+    }
+
+    fn begin_listing(&mut self, place: &Place) {
+        let pass = self.state.step(&place.step).passes + 1;
+        self.memory.listing = Some(Listing {
+            place: place.clone(),
+            pass,
+            token: None,
+            exhausted: false,
+            unmatched: BTreeMap::new(),
+        });
+        let lost = self.lost_candidates(&place.step);
+        for chunk in lost.chunks(1_000) {
+            self.claim(place, pass, chunk.to_vec());
+        }
+    }
+
+    /// What earlier steps moved and nothing has proved healthy: it may have closed before a task ran on the target.
+    fn lost_candidates(&self, id: &str) -> Vec<(WorkflowKey, String)> {
+        let ledger = &self.state.ledger;
+        let mut found = Vec::new();
+        for other in self.also_lost_by(id) {
+            let Some(part) = ledger.part(&other) else {
+                continue;
+            };
+            for &ordinal in &part.done {
+                let entry = ledger.entry(ordinal);
+                let key = entry.current();
+                let moved = entry.treatment == Some(Treatment::Moved)
+                    && entry.health != Some(Health::Healthy);
+                if moved && !ledger.holds(id, &key) {
+                    found.push((key, entry.workflow_type.to_string()));
+                }
+            }
+        }
+        found
+    }
+
+    fn is_lost_candidate(&self, id: &str, key: &WorkflowKey) -> bool {
+        self.also_lost_by(id).iter().any(|other| {
+            self.state.ledger.number(other, key).is_some_and(|ordinal| {
+                let entry = self.state.ledger.entry(ordinal);
+                entry.life == Life::Done && entry.treatment == Some(Treatment::Moved)
+            })
+        })
+    }
+
+    fn advance_listing(&mut self, place: &Place, table: &Table, effects: &mut Vec<Effect>) {
+        let id = &place.step;
+        if self
+            .memory
+            .listing
+            .as_ref()
+            .is_none_or(|listing| listing.place != *place)
+        {
+            if self.state.step(id).passes >= PASSES {
+                return;
+            }
+            self.begin_listing(place);
+        }
+        let waiting = self
+            .state
+            .ledger
+            .part(id)
+            .map_or(0, |part| part.queue.len());
+        let due = self
+            .memory
+            .tries
+            .get(place)
+            .is_none_or(|(_, due)| *due <= self.now);
+        let Some(listing) = &self.memory.listing else {
+            return;
+        };
+        if listing.exhausted || waiting >= AHEAD || !due || self.memory.calling.contains(id) {
+            return;
+        }
+        let query = table.scope.clone().fold();
+        if query.constant() == Some(false) {
+            if let Some(listing) = &mut self.memory.listing {
+                listing.exhausted = true;
+            }
+            return;
+        }
+        let token = listing.token.clone();
+        self.memory.calling.insert(id.clone());
+        effects.push(Effect::List {
+            place: place.clone(),
+            query: query.render(),
+            token,
+        });
+    }
+
+    pub(super) fn listed(&mut self, place: &Place, result: Result<ListedPage, Problem>) {
+        self.memory.calling.remove(&place.step);
+        let page = match result {
+            Ok(page) => page,
+            Err(problem) => {
+                self.try_again(place, &problem);
+                return;
+            }
+        };
+        let Ok(table) = self.table(&place.step) else {
+            return;
+        };
+        let mut claims = Vec::new();
+        for listed in &page.rows {
+            self.sort_listed(place, &table, listed, &mut claims);
+        }
+        let Some(listing) = self.memory.listing.as_mut() else {
+            return;
+        };
+        listing.exhausted = page.next.is_none();
+        listing.token = page.next;
+        let pass = listing.pass;
+        self.claim(place, pass, claims);
+    }
+
+    fn sort_listed(
+        &mut self,
+        place: &Place,
+        table: &Table,
+        listed: &Listed,
+        claims: &mut Vec<(WorkflowKey, String)>,
+    ) {
+        if self.state.ledger.holds(&place.step, &listed.key)
+            || claims.iter().any(|(key, _)| *key == listed.key)
+        {
+            return;
+        }
+        if !table.candidates(listed).is_empty() {
+            claims.push((listed.key.clone(), listed.workflow_type.clone()));
+        } else if let Some(listing) = &mut self.memory.listing {
+            add_leftover(&mut listing.unmatched, listed);
+        }
+    }
+
+    fn is_backing_off(&self, ordinal: Ordinal) -> bool {
+        self.memory
+            .again
+            .get(&ordinal)
+            .is_some_and(|(_, due)| *due > self.now)
+    }
+
+    fn looks(
+        &mut self,
+        place: &Place,
+        table: &Arc<Table>,
+        room: &mut Room<'_>,
+        effects: &mut Vec<Effect>,
+    ) {
+        let Some(part) = self.state.ledger.part(&place.step) else {
+            return;
+        };
+        let limit = self.state.flags.limit.unwrap_or(u64::MAX);
+        let mut chosen = Vec::new();
+        for &ordinal in &part.queue {
+            if self.memory.busy.contains(&ordinal)
+                || self.memory.held.contains_key(&ordinal)
+                || self.is_backing_off(ordinal)
+            {
+                continue;
+            }
+            if self.memory.writes >= limit || (self.dry && self.dry_limit_reached(&place.step)) {
+                break;
+            }
+            if room.slots == 0 || !(room.token)() {
+                room.starved = true;
+                break;
+            }
+            room.slots -= 1;
+            chosen.push(ordinal);
+        }
+        for ordinal in chosen {
+            self.memory.busy.insert(ordinal);
+            let entry = self.state.ledger.entry(ordinal);
+            effects.push(Effect::Look {
+                place: place.clone(),
+                ordinal,
+                key: (*entry.key).clone(),
+                table: table.clone(),
+                lost: self.is_lost_candidate(&place.step, &entry.key),
+                barred: entry.barred.as_deref().cloned(),
+            });
+        }
+    }
+
+    pub(super) fn judged(
+        &mut self,
+        ordinal: Ordinal,
+        at: Timestamp,
+        result: Result<Judged, Problem>,
+    ) {
+        self.memory.busy.remove(&ordinal);
+        let judged = match result {
+            Ok(judged) => judged,
+            Err(problem) => {
+                self.look_again(ordinal, &problem);
+                return;
+            }
+        };
+        self.memory.again.remove(&ordinal);
+        let (verdict, listed) = match judged {
+            Judged::Gone => {
+                self.emit(Body::Released {
+                    ordinal,
+                    reason: "it does not exist any more".to_owned(),
+                });
+                return;
+            }
+            Judged::Verdict(verdict, listed) => (*verdict, listed),
+        };
+        let id = self.state.ledger.entry(ordinal).step.to_string();
+        let row_id = |machine: &Self, row: usize| {
+            machine
+                .memory
+                .tables
+                .get(&id)
+                .and_then(|table| table.rows.get(row))
+                .map(|row| row.id.clone())
+                .unwrap_or_default()
+        };
+        match verdict {
+            Verdict::Release(reason) => self.emit(Body::Released { ordinal, reason }),
+            Verdict::Skip { row, reason } => {
+                let row = row.map(|row| row_id(self, row)).unwrap_or_default();
+                self.emit(Body::Outcome {
+                    ordinal,
+                    row,
+                    outcome: Outcome::Skipped { reason },
+                });
+            }
+            Verdict::Refuse {
+                row,
+                refusal,
+                message,
+            } => {
+                let row = row.map(|row| row_id(self, row)).unwrap_or_default();
+                self.emit(Body::Outcome {
+                    ordinal,
+                    row,
+                    outcome: Outcome::Refused { refusal, message },
+                });
+            }
+            Verdict::Unmatched => {
+                if let Some(listing) = &mut self.memory.listing {
+                    add_leftover(&mut listing.unmatched, &listed);
+                }
+                self.emit(Body::Released {
+                    ordinal,
+                    reason: "no row takes it".to_owned(),
+                });
+            }
+            // The look reads on until it needs nothing more.
+            Verdict::Read(_) => self.emit(Body::Released {
+                ordinal,
+                reason: "its history could not be read".to_owned(),
+            }),
+            Verdict::Write {
+                row,
+                strategy,
+                treatment,
+                write,
+                seen,
+            } => {
+                let row = row_id(self, row);
+                if self.may_write(&id, ordinal, &row) {
+                    self.memory.looked.insert(ordinal, at);
+                    self.memory.writes += 1;
+                    let deadline = self.now + WRITE_DEADLINE;
+                    self.emit(Body::Intent {
+                        ordinal,
+                        row,
+                        strategy,
+                        treatment,
+                        write,
+                        seen,
+                        deadline,
+                    });
+                } else if self.dry {
+                    let does = self
+                        .memory
+                        .tables
+                        .get(&id)
+                        .and_then(|table| table.strategies.get(&strategy));
+                    let what = does
+                        .map(|strategy| strategy.call.does())
+                        .unwrap_or_default();
+                    self.emit(Body::Outcome {
+                        ordinal,
+                        row,
+                        outcome: Outcome::Would { what },
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether a write to `row` may happen now; if not, holds the claim back or decides it.
+    fn may_write(&mut self, id: &str, ordinal: Ordinal, row: &str) -> bool {
+        if self.dry {
+            *self
+                .memory
+                .dry_looks
+                .entry(format!("{id}/{row}"))
+                .or_default() += 1;
+            return false;
+        }
+        if self
+            .state
+            .flags
+            .skip_rows
+            .iter()
+            .any(|skipped| skipped == row)
+        {
+            let outcome = Outcome::Skipped {
+                reason: format!("row `{row}` is skipped (--skip-row)"),
+            };
+            self.emit(Body::Outcome {
+                ordinal,
+                row: row.to_owned(),
+                outcome,
+            });
+            return false;
+        }
+        if self.memory.halt.is_some() {
+            return false;
+        }
+        let step = self.step_model(id);
+        let state = self.state.step(id);
+        let used = state.grant.total_used();
+        let bound = step
+            .limits
+            .max_workflows
+            .map(|bound| bound.of(state.grant.total()));
+        if let Some(bound) = bound.filter(|bound| used >= *bound) {
+            self.hit_limit(id, "max_workflows", used + 1, bound);
+            return false;
+        }
+        if state.grant.allows(row, self.now).is_err() {
+            self.memory.held.insert(
+                ordinal,
+                Held {
+                    row: row.to_owned(),
+                    why: Why::Grant,
+                },
+            );
+            return false;
+        }
+        if step
+            .canary
+            .is_some_and(|canary| !self.canary_has_room(id, row, canary.count))
+        {
+            self.memory.held.insert(
+                ordinal,
+                Held {
+                    row: row.to_owned(),
+                    why: Why::Canary,
+                },
+            );
+            return false;
+        }
+        true
+    }
+
+    fn hit_limit(&mut self, id: &str, limit: &str, value: u64, bound: u64) {
+        if self.memory.halt.is_none() {
+            let place = self.state.place_of(id);
+            self.emit(Body::LimitHit {
+                place,
+                limit: limit.to_owned(),
+                value,
+                bound,
+            });
+            self.memory.halt = Some(format!(
+                "`{limit}` was reached: {value}, and {bound} are allowed."
+            ));
+        }
+    }
+
+    fn look_again(&mut self, ordinal: Ordinal, problem: &Problem) {
+        let tries = self
+            .memory
+            .again
+            .get(&ordinal)
+            .map_or(0, |(tries, _)| *tries)
+            + 1;
+        if problem.transient && tries < LOOK_TRIES {
+            let due = self.now + SignedDuration::from_secs(1 << tries.min(5));
+            self.memory.again.insert(ordinal, (tries, due));
+            return;
+        }
+        self.memory.again.remove(&ordinal);
+        if self.state.ledger.entry(ordinal).life == Life::Claimed {
+            let outcome = Outcome::Failed {
+                code: String::new(),
+                message: format!("could not be looked at: {}", problem.message),
+            };
+            self.emit(Body::Outcome {
+                ordinal,
+                row: String::new(),
+                outcome,
+            });
+            self.check_failures(ordinal);
+        } else {
+            let evidence = format!("the service cannot be asked: {}", problem.message);
+            self.emit(Body::Settled {
+                ordinal,
+                settlement: Settlement::Unknown,
+                evidence,
+            });
+            self.check_failures(ordinal);
+        }
+    }
+
+    pub(super) fn written(&mut self, ordinal: Ordinal, written: Written) {
+        self.memory.busy.remove(&ordinal);
+        self.memory.looked.remove(&ordinal);
+        match written {
+            Written::Stale => {
+                self.memory.writes = self.memory.writes.saturating_sub(1);
+                let evidence = "the look was too old; nothing was sent".to_owned();
+                self.emit(Body::Settled {
+                    ordinal,
+                    settlement: Settlement::NotDone,
+                    evidence,
+                });
+            }
+            Written::TargetRefused(message) => {
+                let outcome = Outcome::Failed {
+                    code: "FailedPrecondition".to_owned(),
+                    message: message.clone(),
+                };
+                self.emit(Body::Outcome {
+                    ordinal,
+                    row: String::new(),
+                    outcome,
+                });
+                self.memory
+                    .halt
+                    .get_or_insert(format!("The target Version is refused: {message}"));
+            }
+            Written::Ended(Outcome::Refused { refusal, message }) => {
+                self.refused(ordinal, refusal, message)
+            }
+            Written::Ended(outcome) => {
+                self.emit(Body::Outcome {
+                    ordinal,
+                    row: String::new(),
+                    outcome,
+                });
+                self.check_failures(ordinal);
+            }
+        }
+    }
+
+    fn refused(&mut self, ordinal: Ordinal, refusal: String, message: String) {
+        let entry = self.state.ledger.entry(ordinal);
+        let strategy = entry
+            .intent
+            .as_ref()
+            .map(|intent| intent.strategy.clone())
+            .unwrap_or_default();
+        let table = self.memory.tables.get(&*entry.step);
+        let falls_back = table
+            .and_then(|table| table.strategies.get(&strategy))
+            .is_some_and(|strategy| strategy.fallback.contains_key(&refusal));
+        if falls_back {
+            self.emit(Body::Barred {
+                ordinal,
+                strategy,
+                refusal,
+                message,
+            });
+        } else {
+            self.emit(Body::Outcome {
+                ordinal,
+                row: String::new(),
+                outcome: Outcome::Refused { refusal, message },
+            });
+        }
+    }
+
+    fn check_failures(&mut self, ordinal: Ordinal) {
+        let id = self.state.ledger.entry(ordinal).step.to_string();
+        let Some(bound) = self.step_model(&id).limits.max_failures else {
+            return;
+        };
+        let failed = self.failed(&id);
+        let bound = bound.of(self.state.step(&id).grant.total());
+        if failed > bound {
+            self.hit_limit(&id, "max_failures", failed, bound);
+        }
+    }
+
+    fn failed(&self, id: &str) -> u64 {
+        self.state
+            .ledger
+            .part(id)
+            .map_or(0, |part| part.counts.failed + part.counts.unknown)
+    }
+
+    pub(super) fn settled(
+        &mut self,
+        ordinal: Ordinal,
+        result: Result<(Settlement, String), Problem>,
+    ) {
+        self.memory.busy.remove(&ordinal);
+        match result {
+            Ok((settlement, evidence)) => {
+                self.memory.again.remove(&ordinal);
+                self.emit(Body::Settled {
+                    ordinal,
+                    settlement,
+                    evidence,
+                });
+                self.check_failures(ordinal);
+            }
+            Err(problem) => self.look_again(ordinal, &problem),
+        }
+    }
+
+    // Canaries.
+
+    fn canary_members(&self, id: &str, row: &str) -> Vec<Ordinal> {
+        let Some(part) = self.state.ledger.part(id) else {
+            return Vec::new();
+        };
+        let of_row =
+            |ordinal: &&Ordinal| self.state.ledger.entry(**ordinal).row.as_deref() == Some(row);
+        part.done
+            .iter()
+            .chain(&part.intended)
+            .chain(&part.in_doubt)
+            .filter(of_row)
+            .copied()
+            .collect()
+    }
+
+    fn canary_has_room(&self, id: &str, row: &str, count: u32) -> bool {
+        match self.state.step(id).canaries.get(row) {
+            Some(passed) => *passed,
+            None => self.canary_members(id, row).len() < count as usize,
+        }
+    }
+
+    /// Rows with writes whose canary is not decided.
+    fn open_canaries(&self, id: &str) -> Vec<String> {
+        if self.dry || self.step_model(id).canary.is_none() {
+            return Vec::new();
+        }
+        let state = self.state.step(id);
+        state
+            .canary_since
+            .keys()
+            .filter(|row| !state.canaries.contains_key(*row))
+            .cloned()
+            .collect()
+    }
+
+    fn canary_looks(&mut self, place: &Place, room: &mut Room<'_>, effects: &mut Vec<Effect>) {
+        let Some(canary) = self.step_model(&place.step).canary else {
+            return;
+        };
+        for row in self.open_canaries(&place.step) {
+            let members = self.canary_members(&place.step, &row);
+            let full = members.len() >= canary.count as usize;
+            if !full && !self.row_is_over(place) {
+                continue;
+            }
+            if self.decide_canary(place, &row, &members, canary.wait) {
+                continue;
+            }
+            for ordinal in members {
+                let entry = self.state.ledger.entry(ordinal);
+                let due = self
+                    .memory
+                    .canary_due
+                    .get(&ordinal)
+                    .is_none_or(|due| *due <= self.now);
+                let settled = matches!(entry.health, Some(Health::Healthy | Health::Unproven));
+                if room.slots == 0
+                    || !due
+                    || settled
+                    || entry.life != Life::Done
+                    || self.memory.busy.contains(&ordinal)
+                {
+                    continue;
+                }
+                room.slots -= 1;
+                let effect = Effect::Verify {
+                    place: place.clone(),
+                    ordinal,
+                    key: entry.current(),
+                    target: entry.target.clone(),
+                    attempt: entry.attempt,
+                };
+                self.memory.busy.insert(ordinal);
+                self.memory
+                    .canary_due
+                    .insert(ordinal, self.now + CANARY_POLL);
+                effects.push(effect);
+            }
+        }
+    }
+
+    /// Whether no further Workflow can come to a row in this pass.
+    fn row_is_over(&self, place: &Place) -> bool {
+        let part = self.state.ledger.part(&place.step);
+        let quiet = part.is_none_or(|part| {
+            part.queue
+                .iter()
+                .all(|ordinal| self.memory.held.contains_key(ordinal))
+        });
+        quiet
+            && self
+                .memory
+                .listing
+                .as_ref()
+                .is_none_or(|listing| listing.exhausted)
+    }
+
+    /// Decides a canary where it can be: true where there is nothing more to look at.
+    fn decide_canary(
+        &mut self,
+        place: &Place,
+        row: &str,
+        members: &[Ordinal],
+        wait: std::time::Duration,
+    ) -> bool {
+        let entries: Vec<_> = members
+            .iter()
+            .map(|ordinal| self.state.ledger.entry(*ordinal))
+            .collect();
+        if entries.iter().any(|entry| entry.life != Life::Done) {
+            return false;
+        }
+        let health: Vec<Option<Health>> = entries.iter().map(|entry| entry.health).collect();
+        if let Some(bad) = health
+            .iter()
+            .position(|health| health.is_some_and(Health::is_unhealthy))
+        {
+            let id = entries[bad].key.workflow_id.clone();
+            let word = format!("{:?}", health[bad].unwrap_or(Health::Failing)).to_lowercase();
+            self.pass_canary(place, row.to_owned(), false, &format!("{id} is {word}"));
+            self.memory.halt = Some(format!(
+                "The canary of row `{row}` is not healthy: {id} is {word}."
+            ));
+            return true;
+        }
+        let since = self
+            .state
+            .step(&place.step)
+            .canary_since
+            .get(row)
+            .copied()
+            .unwrap_or(self.now);
+        let over =
+            self.now >= since + SignedDuration::try_from(wait).unwrap_or(SignedDuration::MAX);
+        if health
+            .iter()
+            .any(|health| !matches!(health, Some(Health::Healthy | Health::Unproven)))
+            && !over
+        {
+            return false;
+        }
+        let healthy = health
+            .iter()
+            .filter(|health| **health == Some(Health::Healthy))
+            .count();
+        let held = self.memory.held.values().any(|held| held.row == row);
+        if healthy > 0 || !held {
+            let reason = format!(
+                "{healthy} of {} healthy, the others unproven",
+                members.len()
+            );
+            self.pass_canary(place, row.to_owned(), true, &reason);
+        } else if self.memory.asking.is_none() && !self.memory.declined.contains(&place.step) {
+            self.memory.canary_question = Some((
+                row.to_owned(),
+                u32::try_from(members.len()).unwrap_or(u32::MAX),
+            ));
+        }
+        true
+    }
+
+    fn pass_canary(&mut self, place: &Place, row: String, passed: bool, reason: &str) {
+        self.emit(Body::Canary {
+            place: place.clone(),
+            row: row.clone(),
+            passed,
+            reason: reason.to_owned(),
+        });
+        self.memory
+            .held
+            .retain(|_, held| held.row != row || held.why != Why::Canary);
+    }
+
+    // Quiet.
+
+    /// Nothing is in flight and nothing can start: what does the step wait for?
+    fn when_quiet(&mut self, place: &Place, table: &Arc<Table>) -> Vec<Effect> {
+        if self.memory.asking.is_some() {
+            return Vec::new();
+        }
+        if let Some((row, count)) = self.memory.canary_question.take() {
+            return self.ask(place, Question::Canary { row, count }, None, true);
+        }
+        if let Some(until) = self.next_due(place) {
+            let reason = if self.open_canaries(&place.step).is_empty() {
+                "the next try"
+            } else {
+                "the canaries to prove healthy"
+            };
+            return vec![Effect::Wait {
+                until,
+                reason: reason.to_owned(),
+            }];
+        }
+        let mut waiting: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for (ordinal, held) in self
+            .memory
+            .held
+            .iter()
+            .filter(|(_, held)| held.why == Why::Grant)
+        {
+            let id = self.state.ledger.entry(*ordinal).key.workflow_id.clone();
+            waiting.entry(held.row.clone()).or_default().push(id);
+        }
+        if !waiting.is_empty() {
+            let survey = self
+                .memory
+                .surveys
+                .get(&place.step)
+                .cloned()
+                .unwrap_or_default();
+            let rows = self.rows_to_ask(&place.step, table, &survey, &waiting);
+            return self.put_rows(place, rows, true);
+        }
+        if self.memory.writes >= self.state.flags.limit.unwrap_or(u64::MAX) {
+            self.memory.parking = Some(format!("--limit {} is reached", self.memory.writes));
+            return Vec::new();
+        }
+        self.end_pass(place, table);
+        Vec::new()
+    }
+
+    /// When something that is waited for is due.
+    fn next_due(&self, place: &Place) -> Option<Timestamp> {
+        let rows = self.open_canaries(&place.step);
+        let members = rows
+            .iter()
+            .flat_map(|row| self.canary_members(&place.step, row));
+        let canaries = members.filter_map(|ordinal| self.memory.canary_due.get(&ordinal).copied());
+        let again = self.memory.again.values().map(|(_, due)| *due);
+        let tries = self.memory.tries.get(place).map(|(_, due)| *due);
+        canaries
+            .chain(again)
+            .chain(tries)
+            .filter(|due| *due > self.now)
+            .min()
+    }
+
+    fn end_pass(&mut self, place: &Place, table: &Arc<Table>) {
+        let Some(listing) = self.memory.listing.take() else {
+            self.finish_apply(place, table);
+            return;
+        };
+        let claimed = self.state.step(&place.step).pass_claimed;
+        self.emit(Body::PassEnded {
+            place: place.clone(),
+            pass: listing.pass,
+            claimed,
+            unmatched: listing.unmatched,
+        });
+        if claimed == 0 || self.dry || self.state.step(&place.step).passes >= PASSES {
+            self.finish_apply(place, table);
+        }
+    }
+
+    fn finish_apply(&mut self, place: &Place, table: &Arc<Table>) {
+        let id = &place.step;
+        let output = self.applied_output(id);
+        let unmatched = self.state.step(id).unmatched.clone();
+        let unmatched_total: u64 = unmatched.values().map(|leftover| leftover.count).sum();
+        let bound = self
+            .step_model(id)
+            .limits
+            .max_failures
+            .unwrap_or(Bound::Count(0));
+        let failed = self.failed(id);
+        let (status, message) = if unmatched_total > 0 && table.unmatched != Unmatched::Leave {
+            (
+                StepStatus::Halted,
+                format!(
+                    "{unmatched_total} Workflows are in no row ({}).",
+                    name_types(&unmatched)
+                ),
+            )
+        } else if failed > bound.of(self.state.step(id).grant.total()) {
+            (StepStatus::Halted, format!("{failed} Workflows failed."))
+        } else if self.dry {
+            let would = self
+                .state
+                .ledger
+                .part(id)
+                .map_or(0, |part| part.counts.would);
+            let message = if would == 0 {
+                "no change".to_owned()
+            } else {
+                self.would_change(id, would)
+            };
+            let output = if would == 0 { output } else { Value::Null };
+            self.end(place, StepStatus::Rehearsed, output, &message);
+            return;
+        } else {
+            (StepStatus::Succeeded, String::new())
+        };
+        self.end(place, status, output, &message);
+    }
+
+    fn would_change(&self, id: &str, would: u64) -> String {
+        let waiting = self
+            .state
+            .ledger
+            .part(id)
+            .map_or(0, |part| part.queue.len());
+        if waiting == 0 {
+            format!("would change {would}")
+        } else {
+            format!("would change {would}; {waiting} more were not looked at")
+        }
+    }
+
+    /// The output as the ledger has it.
+    pub(super) fn applied_output(&self, id: &str) -> Value {
+        let state = self.state.step(id);
+        let part = self.state.ledger.part(id);
+        let counts = part.map(|part| part.counts).unwrap_or_default();
+        let unproven = part.map_or(0, |part| {
+            let is_proven = |ordinal: &&Ordinal| {
+                self.state.ledger.entry(**ordinal).health != Some(Health::Healthy)
+            };
+            part.done.iter().filter(is_proven).count()
+        });
+        let mut rows = Map::new();
+        for (row, counts) in part
+            .iter()
+            .flat_map(|part| &part.rows)
+            .filter(|(row, _)| !row.is_empty())
+        {
+            rows.insert(row.to_string(), Value::Object(counts_json(*counts)));
+        }
+        let mut output = counts_json(counts);
+        output.insert(
+            "listed".to_owned(),
+            Value::from(part.map_or(0, |part| part.listed)),
+        );
+        output.insert("unproven".to_owned(), Value::from(unproven));
+        let unmatched: u64 = state
+            .unmatched
+            .values()
+            .map(|leftover| leftover.count)
+            .sum();
+        output.insert("unmatched".to_owned(), Value::from(unmatched));
+        output.insert("rows".to_owned(), Value::Object(rows));
+        Value::Object(output)
+    }
+
+    /// Looks that a dry run still takes.
+    pub(super) fn dry_limit_reached(&self, id: &str) -> bool {
+        let rows = self
+            .memory
+            .tables
+            .get(id)
+            .map_or(1, |table| table.rows.len());
+        let looked: usize = self
+            .memory
+            .dry_looks
+            .iter()
+            .filter(|(key, _)| key.starts_with(&format!("{id}/")))
+            .map(|(_, count)| *count)
+            .sum();
+        looked >= LOOK_LIMIT * rows
+    }
+}
+
+fn counts_json(counts: Counts) -> Map<String, Value> {
+    Map::from_iter(
+        [
+            ("recovered", counts.recovered()),
+            ("moved", counts.moved),
+            ("started_over", counts.started_over),
+            ("undone", counts.undone),
+            ("terminated", counts.terminated),
+            ("skipped", counts.skipped),
+            ("refused", counts.refused),
+            ("failed", counts.failed + counts.unknown),
+        ]
+        .map(|(name, count)| (name.to_owned(), Value::from(count))),
+    )
+}
+
+fn name_types(unmatched: &BTreeMap<String, Leftover>) -> String {
+    unmatched
+        .iter()
+        .map(|(name, leftover)| format!("{} {name}", leftover.count))
+        .collect::<Vec<_>>()
+        .join(", ")
+}

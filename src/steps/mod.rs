@@ -1,0 +1,729 @@
+//! Which effect comes next: the fold of the journal, and what follows from it.
+//!
+//! Pure: no I/O, no clock (time comes in), no async. [`Machine::next`] names a batch of effects that
+//! fit the free slots; [`Machine::complete`] takes in what became of one and writes down the facts that
+//! follow. Facts are folded at once and handed out by [`Machine::take_outbox`]; the caller makes them
+//! durable before it performs an effect. `exec` on an empty journal and `resume` on a full one are the
+//! same: fold, attach, go on.
+//!
+//! - [`state`]: the durable fold of each step.
+//! - [`walk`]: which step is at work; loops, conditions, endings.
+//! - [`service`]: steps that are one call of an action, a person or a condition.
+//! - [`apply`]: steps over Workflows: survey, question, claims, looks, writes, canaries.
+//! - [`verify`]: health of what earlier steps recovered.
+
+pub mod apply;
+pub mod service;
+pub mod state;
+pub mod verify;
+pub mod walk;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use serde_json::{Map, Value};
+
+use crate::approval::Reply;
+use crate::catalog::{self, Kind, Subject};
+use crate::decision::{Table, Verdict};
+use crate::ledger::OpenIntent;
+use crate::plan::{Plan, TableSurvey};
+use crate::record::{
+    Answer, Body, Claim, Flags, Health, Means, Ordinal, Outcome, Place, Question, Record, RunId,
+    Settlement, StepStatus, Write,
+};
+use crate::runbook::{EvalError, Parameters, Runbook, Scope, Step, StepBody};
+use crate::survey::{Listed, Version, WorkflowKey};
+use state::State;
+
+/// What an observation of a service action found.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Observation {
+    /// Output fields.
+    pub output: Map<String, Value>,
+    /// What the action would change, a sentence each; none where all is as it should be.
+    pub changes: Vec<String>,
+    /// Not yet as it should be, and there is nothing to do but wait: what for.
+    pub pending: Option<String>,
+}
+
+/// Why a read or a write on the service did not go well.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Problem {
+    /// In words.
+    pub message: String,
+    /// Whether another try may go better.
+    pub transient: bool,
+    /// Whether waiting is all that is needed (a Version that still has pollers).
+    pub not_yet: bool,
+}
+
+/// What a write to one Workflow came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Written {
+    /// It ended so.
+    Ended(Outcome),
+    /// The look was too old by the time the call would have left: nothing was sent.
+    Stale,
+    /// The target Version is refused for every Workflow: the step halts.
+    TargetRefused(String),
+}
+
+/// What a look and the verdict on it came to.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Judged {
+    /// A verdict.
+    Verdict(Box<Verdict>, Box<Listed>),
+    /// There is no such execution any more.
+    Gone,
+}
+
+/// A page of a listing.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ListedPage {
+    /// Its rows.
+    pub rows: Vec<Listed>,
+    /// Token of the next page.
+    pub next: Option<Vec<u8>>,
+}
+
+/// Something to do. Nothing of it is done before the outbox is durable.
+#[derive(Clone, Debug)]
+pub enum Effect {
+    /// Read what a service action needs to know.
+    Observe {
+        /// For which step.
+        place: Place,
+        /// Action.
+        action: String,
+        /// Rendered arguments.
+        with: Value,
+    },
+    /// Carry out a service action.
+    Act {
+        /// For which step.
+        place: Place,
+        /// Action.
+        action: String,
+        /// Rendered arguments.
+        with: Value,
+    },
+    /// Count the rows of several decisions.
+    Evaluate {
+        /// For which step.
+        place: Place,
+        /// The tables.
+        tables: Vec<Arc<Table>>,
+    },
+    /// Count a decision's rows.
+    Survey {
+        /// For which step.
+        place: Place,
+        /// The table.
+        table: Arc<Table>,
+    },
+    /// Read a page.
+    List {
+        /// For which step.
+        place: Place,
+        /// List Filter.
+        query: String,
+        /// Where to go on.
+        token: Option<Vec<u8>>,
+    },
+    /// Look at a Workflow and judge.
+    Look {
+        /// For which step.
+        place: Place,
+        /// Its number.
+        ordinal: Ordinal,
+        /// It.
+        key: WorkflowKey,
+        /// The table.
+        table: Arc<Table>,
+        /// See [`crate::decision::Case::lost`].
+        lost: bool,
+        /// See [`crate::decision::Case::barred`].
+        barred: Option<(String, String)>,
+    },
+    /// Write to a Workflow.
+    Write {
+        /// For which step.
+        place: Place,
+        /// Its number.
+        ordinal: Ordinal,
+        /// It.
+        key: WorkflowKey,
+        /// The call.
+        write: Write,
+        /// When it gives up.
+        deadline: Timestamp,
+        /// When the look that it rests on was taken.
+        looked: Timestamp,
+    },
+    /// Find out what became of an intent.
+    Settle {
+        /// For which step.
+        place: Place,
+        /// Its number.
+        ordinal: Ordinal,
+        /// The Workflow.
+        key: WorkflowKey,
+        /// The intent.
+        intent: OpenIntent,
+        /// Not before.
+        after: Timestamp,
+    },
+    /// Look at a recovered Workflow's health.
+    Verify {
+        /// For which step.
+        place: Place,
+        /// Its number.
+        ordinal: Ordinal,
+        /// The run to look at.
+        key: WorkflowKey,
+        /// Where it was moved.
+        target: Option<Version>,
+        /// See [`crate::health::health`].
+        attempt: u32,
+    },
+    /// Ask somebody.
+    Ask {
+        /// Its number.
+        question: u32,
+        /// For which step.
+        place: Place,
+        /// What.
+        what: Question,
+        /// The word that must be typed.
+        word: Option<String>,
+    },
+    /// Nothing before then, unless something completes.
+    Wait {
+        /// When.
+        until: Timestamp,
+        /// What for.
+        reason: String,
+    },
+    /// The run stops here.
+    Finish(Finish),
+}
+
+/// How a run stops.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Finish {
+    /// Every step passed.
+    Succeeded,
+    /// A step failed or halted.
+    Halted,
+    /// It waits for somebody.
+    Parked,
+    /// Ctrl-C or a signal.
+    Interrupted,
+}
+
+/// What became of an effect.
+#[derive(Clone, Debug)]
+#[allow(missing_docs)]
+pub enum Completion {
+    Observed {
+        place: Place,
+        result: Result<Observation, Problem>,
+    },
+    Acted {
+        place: Place,
+        result: Result<(), Problem>,
+    },
+    Surveyed {
+        place: Place,
+        result: Result<TableSurvey, Problem>,
+    },
+    Listed {
+        place: Place,
+        result: Result<ListedPage, Problem>,
+    },
+    Judged {
+        ordinal: Ordinal,
+        at: Timestamp,
+        result: Result<Judged, Problem>,
+    },
+    Written {
+        ordinal: Ordinal,
+        written: Written,
+    },
+    Settled {
+        ordinal: Ordinal,
+        result: Result<(Settlement, String), Problem>,
+    },
+    Verified {
+        place: Place,
+        ordinal: Ordinal,
+        result: Result<(Health, String), Problem>,
+    },
+    Answered {
+        question: u32,
+        reply: Reply,
+    },
+}
+
+/// What is free.
+pub struct Room<'a> {
+    /// Calls that may be in flight, less those that are.
+    pub slots: usize,
+    /// Takes a token of the writing pace; false where the next one is not due yet.
+    pub token: &'a mut dyn FnMut() -> bool,
+    /// Set where there was work that only lacked a token or a slot.
+    pub starved: bool,
+}
+
+/// Everything that a run knows, and nothing of what it touches.
+pub struct Machine {
+    pub(crate) runbook: Arc<Runbook>,
+    pub(crate) plan: Plan,
+    pub(crate) run: RunId,
+    pub(crate) dry: bool,
+    /// Durable.
+    pub(crate) state: State,
+    /// Volatile.
+    memory: Memory,
+    outbox: Vec<Record>,
+    now: Timestamp,
+}
+
+/// What only this attachment knows: it may be lost.
+#[derive(Debug, Default)]
+pub(crate) struct Memory {
+    /// Workflows with a call in flight.
+    pub busy: BTreeSet<Ordinal>,
+    /// Steps with a call of their own in flight (observe, act, survey, list).
+    pub calling: BTreeSet<String>,
+    /// A question is open.
+    pub asking: Option<u32>,
+    /// Somebody said no to a step.
+    pub declined: BTreeSet<String>,
+    /// Latest observation of a step.
+    pub observed: BTreeMap<Place, Observation>,
+    /// Tries and when the next one is due.
+    pub tries: BTreeMap<Place, (u32, Timestamp)>,
+    /// Surveys that a question needs.
+    pub surveys: BTreeMap<String, TableSurvey>,
+    /// Tables, prepared.
+    pub tables: BTreeMap<String, Arc<Table>>,
+    /// The listing in progress.
+    pub listing: Option<apply::Listing>,
+    /// Workflows that wait for a canary or a grant, and their row.
+    pub held: BTreeMap<Ordinal, apply::Held>,
+    /// When a Workflow was looked at (of those with a fresh intent).
+    pub looked: BTreeMap<Ordinal, Timestamp>,
+    /// Transient failures of a look, by Workflow: tries and when the next one is due.
+    pub again: BTreeMap<Ordinal, (u32, Timestamp)>,
+    /// Why the step at work must halt.
+    pub halt: Option<String>,
+    /// A round of verification.
+    pub round: Option<verify::Round>,
+    /// A row whose canaries are all unproven, and how many they are: to be asked about.
+    pub canary_question: Option<(String, u32)>,
+    /// Canary looks.
+    pub canary_due: BTreeMap<Ordinal, Timestamp>,
+    /// Nothing new is started; why.
+    pub stopping: Option<String>,
+    /// The run parks; for what.
+    pub parking: Option<String>,
+    /// Looks that a dry run took, by row.
+    pub dry_looks: BTreeMap<String, usize>,
+    /// Writes in this attachment (`--limit`).
+    pub writes: u64,
+}
+
+impl Machine {
+    /// A run of `plan`, nothing folded yet.
+    pub fn new(
+        runbook: Arc<Runbook>,
+        plan: Plan,
+        parameters: Parameters,
+        run: RunId,
+        dry: bool,
+    ) -> Self {
+        let state = State::new(&runbook, parameters);
+        Self {
+            runbook,
+            plan,
+            run,
+            dry,
+            state,
+            memory: Memory::default(),
+            outbox: Vec::new(),
+            now: Timestamp::UNIX_EPOCH,
+        }
+    }
+
+    /// Folds a record that is in the journal already.
+    pub fn fold(&mut self, record: &Record) -> Result<(), String> {
+        self.fold_record(record)
+            .map_err(|error| format!("record {}: {error}", record.seq))
+    }
+
+    fn fold_record(&mut self, record: &Record) -> Result<(), String> {
+        self.state.fold(record)?;
+        if let Body::Attached { flags, .. } = &record.body {
+            for (name, entries) in &flags.entries {
+                for (key, text) in entries {
+                    let added = self
+                        .state
+                        .parameters
+                        .set_entry(&self.runbook, name, key, text);
+                    added.map_err(|diagnostic| diagnostic.message)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The fold, to read.
+    pub fn state(&self) -> &State {
+        &self.state
+    }
+
+    /// The runbook.
+    pub fn runbook(&self) -> &Runbook {
+        &self.runbook
+    }
+
+    /// The plan.
+    pub fn plan(&self) -> &Plan {
+        &self.plan
+    }
+
+    /// Opens a new journal.
+    pub fn open(&mut self, tool: &str, rehearsal: bool, now: Timestamp) {
+        self.now = now;
+        let plan = serde_json::to_value(&self.plan).unwrap_or_default();
+        self.emit(Body::Opened {
+            format: crate::record::FORMAT,
+            run: self.run.clone(),
+            plan: Box::new(plan),
+            tool: tool.to_owned(),
+            dry: self.dry,
+            rehearsal,
+        });
+    }
+
+    /// Somebody runs it from now on: orphaned intents are in doubt, halted steps are taken up again.
+    pub fn attach(
+        &mut self,
+        host: &str,
+        pid: u32,
+        user: &str,
+        flags: Flags,
+        notes: Vec<String>,
+        now: Timestamp,
+    ) {
+        self.now = now;
+        let attachment = self.state.attachment + 1;
+        let accepted = flags.accept.clone();
+        let retry = flags.retry_failed;
+        self.emit(Body::Attached {
+            attachment,
+            host: host.to_owned(),
+            pid,
+            user: user.to_owned(),
+            flags: Box::new(flags),
+            notes,
+        });
+        for step in accepted {
+            let place = self.state.place_of(&step);
+            let output = self.state.step(&step).output.clone();
+            self.end(&place, StepStatus::Accepted, output, "accepted as it is");
+        }
+        if retry {
+            let ordinals = self.state.left_in_open_steps();
+            if !ordinals.is_empty() {
+                self.emit(Body::Retried { ordinals });
+            }
+        }
+    }
+
+    /// Nothing new is started from now on.
+    pub fn stop(&mut self, signal: &str) {
+        self.memory
+            .stopping
+            .get_or_insert_with(|| signal.to_owned());
+    }
+
+    /// The facts since the last call, to be made durable before anything else happens.
+    pub fn take_outbox(&mut self) -> Vec<Record> {
+        std::mem::take(&mut self.outbox)
+    }
+
+    /// Writes down a fact: folded now, durable when the outbox was taken.
+    pub(crate) fn emit(&mut self, body: Body) {
+        let record = Record {
+            seq: self.state.seq + 1,
+            at: self.now,
+            body,
+        };
+        if let Err(error) = self.fold_record(&record) {
+            // The machine made this record from the same state: an illegal one is a bug in it.
+            panic!("record {}: {error}: {:?}", record.seq, record.body);
+        }
+        self.outbox.push(record);
+    }
+
+    /// The expressions' view.
+    pub(crate) fn scope(&self) -> Scope {
+        let run = serde_json::json!({
+            "id": self.run.0,
+            "started_at": self.state.opened.map(|at| at.to_string()),
+        });
+        self.runbook
+            .scope(&self.state.parameters, &self.state.outputs, &run)
+    }
+
+    /// A step of the runbook; the constructor proved that it is there.
+    pub(crate) fn step_model(&self, id: &str) -> Step {
+        self.runbook
+            .step(id)
+            .cloned()
+            .unwrap_or_else(|| panic!("the runbook has no step `{id}`"))
+    }
+
+    pub(crate) fn action_of(&self, id: &str) -> Option<(String, Map<String, Value>)> {
+        match &self.runbook.step(id)?.body {
+            StepBody::Action { action, with } => Some((action.clone(), with.clone())),
+            StepBody::Repeat { .. } => None,
+        }
+    }
+
+    pub(crate) fn subject_of(&self, id: &str) -> Option<Subject> {
+        let (action, _) = self.action_of(id)?;
+        catalog::find(&action).map(|action| action.subject)
+    }
+
+    /// Rendered arguments of a step.
+    pub(crate) fn arguments(&self, id: &str) -> Result<Value, EvalError> {
+        let (_, with) = self.action_of(id).unwrap_or_default();
+        self.scope().render_arguments(&with).map(Value::Object)
+    }
+
+    /// A step is over.
+    pub(crate) fn end(&mut self, place: &Place, status: StepStatus, output: Value, message: &str) {
+        self.memory.observed.remove(place);
+        self.memory.tries.remove(place);
+        self.memory.listing = None;
+        self.memory.round = None;
+        self.memory.held.clear();
+        self.memory.again.clear();
+        self.memory.halt = None;
+        self.emit(Body::StepEnded {
+            place: place.clone(),
+            status,
+            output,
+            message: message.to_owned(),
+        });
+    }
+
+    /// The output that a step has where it did nothing: zeros, empty texts.
+    pub(crate) fn blank_output(&self, id: &str) -> Value {
+        let Some(action) = self
+            .action_of(id)
+            .and_then(|(action, _)| catalog::find(&action))
+        else {
+            return Value::Object(Map::new());
+        };
+        let mut output = Map::new();
+        for field in action.output {
+            let value = match field.kind {
+                Kind::Count | Kind::Number => Value::from(0),
+                Kind::Text => Value::from(""),
+                Kind::Boolean => Value::from(false),
+                Kind::List => Value::Array(Vec::new()),
+                Kind::Object => Value::Object(Map::new()),
+            };
+            output.insert(field.name.to_owned(), value);
+        }
+        Value::Object(output)
+    }
+
+    /// Adds a call's counts to those of earlier iterations.
+    pub(crate) fn accumulate(&self, id: &str, mut output: Map<String, Value>) -> Value {
+        let action = self
+            .action_of(id)
+            .and_then(|(action, _)| catalog::find(&action));
+        let before = &self.state.step(id).output;
+        for field in action.map_or(&[][..], |action| action.output) {
+            if field.kind == Kind::Count {
+                let sum = count(before, field.name)
+                    + output.get(field.name).and_then(Value::as_u64).unwrap_or(0);
+                output.insert(field.name.to_owned(), Value::from(sum));
+            }
+        }
+        Value::Object(output)
+    }
+
+    /// Puts a question, or answers it where a flag does.
+    pub(crate) fn ask(
+        &mut self,
+        place: &Place,
+        what: Question,
+        word: Option<String>,
+        planned_ok: bool,
+    ) -> Vec<Effect> {
+        if self.memory.asking.is_some() || self.memory.declined.contains(&place.step) {
+            return Vec::new();
+        }
+        let question = self.state.questions + 1;
+        self.emit(Body::Asked {
+            question,
+            place: place.clone(),
+            what: Box::new(what.clone()),
+        });
+        let given = self.state.flags.confirm.get(&place.step);
+        let by_flag = match &word {
+            Some(word) => given == Some(word),
+            None => {
+                (self.state.flags.yes && planned_ok) || given.is_some_and(|given| given == "yes")
+            }
+        };
+        if by_flag {
+            self.memory.asking = Some(question);
+            let by = self.state.user.clone();
+            self.answered(
+                question,
+                Reply::Yes {
+                    by,
+                    note: String::new(),
+                    means: Means::Flag,
+                },
+            );
+            return Vec::new();
+        }
+        self.memory.asking = Some(question);
+        vec![Effect::Ask {
+            question,
+            place: place.clone(),
+            what,
+            word,
+        }]
+    }
+
+    fn answered(&mut self, question: u32, reply: Reply) {
+        self.memory.asking = None;
+        let Some((place, what)) = self.state.asked.get(&question).cloned() else {
+            return;
+        };
+        match reply {
+            Reply::Yes { by, note, means } => {
+                let grants = self.grants_for(&place, &what);
+                self.emit(Body::Answered {
+                    question,
+                    answer: Answer::Yes,
+                    by,
+                    means,
+                    grants,
+                    expires: self.now + crate::approval::LIFETIME,
+                    note,
+                });
+                self.memory
+                    .held
+                    .retain(|_, held| held.why != apply::Why::Grant);
+                self.granted(&place, &what);
+            }
+            Reply::No { by, means } => {
+                self.memory.declined.insert(place.step.clone());
+                self.memory.halt = Some("it was declined".to_owned());
+                self.emit(Body::Answered {
+                    question,
+                    answer: Answer::No,
+                    by,
+                    means,
+                    grants: BTreeMap::new(),
+                    expires: self.now,
+                    note: String::new(),
+                });
+            }
+            Reply::Nobody => {
+                self.memory.parking.get_or_insert_with(|| {
+                    format!("step `{}` asks, and nobody is there to answer", place.step)
+                });
+            }
+            Reply::Interrupted => self.stop("Ctrl-C"),
+        }
+    }
+
+    /// Takes in what became of an effect; the facts that follow go into the outbox.
+    pub fn complete(&mut self, completion: Completion, now: Timestamp) {
+        self.now = now;
+        match completion {
+            Completion::Observed { place, result } => self.observed(&place, result),
+            Completion::Acted { place, result } => self.acted(&place, result),
+            Completion::Surveyed { place, result } => self.surveyed(&place, result),
+            Completion::Listed { place, result } => self.listed(&place, result),
+            Completion::Judged {
+                ordinal,
+                at,
+                result,
+            } => self.judged(ordinal, at, result),
+            Completion::Written { ordinal, written } => self.written(ordinal, written),
+            Completion::Settled { ordinal, result } => self.settled(ordinal, result),
+            Completion::Verified {
+                place,
+                ordinal,
+                result,
+            } => self.verified(&place, ordinal, result),
+            Completion::Answered { question, reply } => self.answered(question, reply),
+        }
+    }
+
+    /// Whether a signal said to stop.
+    pub fn is_stopping(&self) -> bool {
+        self.memory.stopping.is_some()
+    }
+
+    /// The step at work.
+    pub fn current_place(&self) -> Option<Place> {
+        self.state.current()
+    }
+
+    /// Whether any call is in flight (a question does not count).
+    pub fn is_idle(&self) -> bool {
+        self.memory.busy.is_empty() && self.memory.calling.is_empty()
+    }
+
+    /// Claims `rows` for a step: one record.
+    pub(crate) fn claim(
+        &mut self,
+        place: &Place,
+        pass: u32,
+        keys: Vec<(WorkflowKey, String)>,
+    ) -> u64 {
+        let mut ordinal = self.state.ledger.next_ordinal();
+        let claims: Vec<Claim> = keys
+            .into_iter()
+            .map(|(key, workflow_type)| {
+                let claim = Claim {
+                    ordinal,
+                    id: key.workflow_id,
+                    run: key.run_id,
+                    workflow_type,
+                };
+                ordinal += 1;
+                claim
+            })
+            .collect();
+        let count = claims.len() as u64;
+        if count > 0 {
+            self.emit(Body::Page {
+                place: place.clone(),
+                pass,
+                claims,
+            });
+        }
+        count
+    }
+}
+
+/// A number in an output.
+pub(crate) fn count(output: &Value, field: &str) -> u64 {
+    output.get(field).and_then(Value::as_u64).unwrap_or(0)
+}

@@ -1,0 +1,395 @@
+//! Steps that are one call of an action, a person's work, or a condition.
+//!
+//! Pure. A service action is observed first; it writes only where the observation says that something
+//! is to be changed, and is observed again afterwards: that is its settling, too, since all of them are
+//! idempotent. So a second run asks nothing where nothing is to be done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::SignedDuration;
+use serde_json::{Map, Value, json};
+
+use super::{Effect, Machine, Observation, Problem};
+use crate::catalog::{Assert, Wait};
+use crate::decision::Table;
+use crate::record::{Body, Place, Question, StepStatus};
+use crate::runbook::StepBody;
+
+/// Pause before a pending state is looked at again.
+const POLL: SignedDuration = SignedDuration::from_secs(5);
+/// How long a Version's deletion waits for its pollers where the step does not say.
+const POLLERS: Duration = Duration::from_secs(15 * 60);
+
+impl Machine {
+    pub(super) fn work_service(&mut self, place: &Place) -> Vec<Effect> {
+        if self.memory.calling.contains(&place.step) || self.memory.asking.is_some() {
+            return Vec::new();
+        }
+        let with = match self.arguments(&place.step) {
+            Ok(with) => with,
+            Err(error) => {
+                self.end_unknown(place, &error);
+                return Vec::new();
+            }
+        };
+        let (action, _) = self.action_of(&place.step).unwrap_or_default();
+        if let Some((_, due)) = self
+            .memory
+            .tries
+            .get(place)
+            .filter(|(_, due)| *due > self.now)
+        {
+            let reason = self.state.step(&place.step).polled.clone();
+            return vec![Effect::Wait {
+                until: *due,
+                reason,
+            }];
+        }
+        let Some(observation) = self.memory.observed.get(place).cloned() else {
+            if action == "decision.evaluate" {
+                return self.evaluate(place, &with);
+            }
+            self.memory.calling.insert(place.step.clone());
+            return vec![Effect::Observe {
+                place: place.clone(),
+                action,
+                with,
+            }];
+        };
+        self.after_observation(place, action, with, observation)
+    }
+
+    fn after_observation(
+        &mut self,
+        place: &Place,
+        action: String,
+        with: Value,
+        observation: Observation,
+    ) -> Vec<Effect> {
+        if observation.changes.is_empty() && observation.pending.is_none() {
+            let output = self.accumulate(&place.step, observation.output);
+            let status = if self.dry {
+                StepStatus::Rehearsed
+            } else {
+                StepStatus::Succeeded
+            };
+            let message = if self.dry { "no change" } else { "" };
+            self.end(place, status, output, message);
+            return Vec::new();
+        }
+        if self.dry {
+            let what = if observation.changes.is_empty() {
+                format!("would wait: {}", observation.pending.unwrap_or_default())
+            } else {
+                format!(
+                    "would change {}: {}",
+                    observation.changes.len(),
+                    observation.changes.join("; ")
+                )
+            };
+            self.end(place, StepStatus::Rehearsed, Value::Null, &what);
+            return Vec::new();
+        }
+        if let Some(reason) = observation.pending {
+            self.poll(place, &reason, &with);
+            return Vec::new();
+        }
+        if self.memory.declined.contains(&place.step) {
+            let output = self.blank_output(&place.step);
+            self.end(place, StepStatus::Halted, output, "It was declined.");
+            return Vec::new();
+        }
+        if !self.is_granted(place, &action, &with) {
+            let word = match self.word(&place.step) {
+                Ok(word) => word,
+                Err(error) => {
+                    self.end_unknown(place, &error);
+                    return Vec::new();
+                }
+            };
+            return self.ask(
+                place,
+                Question::Changes {
+                    changes: observation.changes,
+                },
+                word,
+                true,
+            );
+        }
+        self.memory.observed.remove(place);
+        self.memory.calling.insert(place.step.clone());
+        self.emit(Body::Acting {
+            place: place.clone(),
+            changes: observation.changes,
+        });
+        vec![Effect::Act {
+            place: place.clone(),
+            action,
+            with,
+        }]
+    }
+
+    fn evaluate(&mut self, place: &Place, with: &Value) -> Vec<Effect> {
+        let names: Vec<String> = with
+            .get("decisions")
+            .and_then(Value::as_array)
+            .map(|names| {
+                names
+                    .iter()
+                    .filter_map(Value::as_str)
+                    .map(ToOwned::to_owned)
+                    .collect()
+            })
+            .unwrap_or_default();
+        let scope = self.scope();
+        let tables: Result<Vec<_>, _> = names
+            .iter()
+            .map(|name| Table::prepare(&self.runbook, name, &scope).map(Arc::new))
+            .collect();
+        match tables {
+            Ok(tables) => {
+                self.memory.calling.insert(place.step.clone());
+                vec![Effect::Evaluate {
+                    place: place.clone(),
+                    tables,
+                }]
+            }
+            Err(error) => {
+                self.end_unknown(place, &error);
+                Vec::new()
+            }
+        }
+    }
+
+    /// Granted itself, or covered by a step with the same action and arguments that is.
+    fn is_granted(&self, place: &Place, action: &str, with: &Value) -> bool {
+        if self.state.step(&place.step).grant.holds(self.now) {
+            return true;
+        }
+        self.runbook.all_steps().into_iter().any(|step| {
+            let StepBody::Action { action: other, .. } = &step.body else {
+                return false;
+            };
+            step.id != place.step
+                && other == action
+                && step.confirm.is_none()
+                && self.state.step(&step.id).grant.holds(self.now)
+                && self
+                    .arguments(&step.id)
+                    .is_ok_and(|arguments| arguments == *with)
+        })
+    }
+
+    /// The word that must be typed for a step, rendered.
+    pub(super) fn word(&self, id: &str) -> Result<Option<String>, crate::runbook::EvalError> {
+        let Some(confirm) = self.step_model(id).confirm else {
+            return Ok(None);
+        };
+        let word = self
+            .runbook
+            .render(&Value::String(confirm), &self.scope())?;
+        Ok(Some(
+            word.as_str()
+                .map_or_else(|| word.to_string(), ToOwned::to_owned),
+        ))
+    }
+
+    /// Not yet: waits, or gives up.
+    fn poll(&mut self, place: &Place, reason: &str, with: &Value) {
+        let limit = with
+            .get("wait_for_pollers")
+            .and_then(Value::as_str)
+            .and_then(|text| crate::schema::interval(text))
+            .unwrap_or(POLLERS);
+        let elapsed = self.state.elapsed(&place.step, self.now);
+        if elapsed >= SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX) {
+            let output = self.blank_output(&place.step);
+            self.end(
+                place,
+                StepStatus::Failed,
+                output,
+                &format!("Gave up after {}s: {reason}", elapsed.as_secs()),
+            );
+            return;
+        }
+        if self.state.step(&place.step).polled != reason {
+            self.emit(Body::Polled {
+                place: place.clone(),
+                status: reason.to_owned(),
+            });
+        }
+        self.memory.observed.remove(place);
+        let tries = self.memory.tries.get(place).map_or(0, |(tries, _)| *tries);
+        self.memory
+            .tries
+            .insert(place.clone(), (tries, self.now + POLL));
+    }
+
+    pub(super) fn observed(&mut self, place: &Place, result: Result<Observation, Problem>) {
+        self.memory.calling.remove(&place.step);
+        match result {
+            Ok(observation) => {
+                self.memory.observed.insert(place.clone(), observation);
+            }
+            Err(problem) => self.try_again(place, &problem),
+        }
+    }
+
+    pub(super) fn acted(&mut self, place: &Place, result: Result<(), Problem>) {
+        self.memory.calling.remove(&place.step);
+        match result {
+            Ok(()) => self.emit(Body::Acted {
+                place: place.clone(),
+                error: String::new(),
+                again: false,
+            }),
+            Err(problem) => {
+                let again = problem.transient || problem.not_yet;
+                self.emit(Body::Acted {
+                    place: place.clone(),
+                    error: problem.message.clone(),
+                    again,
+                });
+                if problem.not_yet {
+                    let with = self.arguments(&place.step).unwrap_or_default();
+                    self.poll(place, &problem.message, &with);
+                } else {
+                    self.try_again(place, &problem);
+                }
+            }
+        }
+    }
+
+    /// A transient failure is tried again as `retry` says; another one ends the step.
+    pub(super) fn try_again(&mut self, place: &Place, problem: &Problem) {
+        let retry = self.step_model(&place.step).retry;
+        let tries = self.memory.tries.get(place).map_or(0, |(tries, _)| *tries) + 1;
+        if !problem.transient || tries >= retry.attempts {
+            let output = self.current_output(&place.step);
+            self.end(place, StepStatus::Failed, output, &problem.message);
+            return;
+        }
+        let backoff = retry
+            .backoff
+            .saturating_mul(2u32.saturating_pow(tries - 1))
+            .min(retry.max_backoff);
+        let due = self.now + SignedDuration::try_from(backoff).unwrap_or(POLL);
+        self.emit(Body::Polled {
+            place: place.clone(),
+            status: format!("try {tries} failed: {}", problem.message),
+        });
+        self.memory.tries.insert(place.clone(), (tries, due));
+    }
+
+    pub(super) fn work_manual(&mut self, place: &Place) -> Vec<Effect> {
+        let instructions = match self.arguments(&place.step) {
+            Ok(with) => with
+                .get("instructions")
+                .and_then(Value::as_str)
+                .unwrap_or_default()
+                .to_owned(),
+            Err(error) => {
+                self.end_unknown(place, &error);
+                return Vec::new();
+            }
+        };
+        if self.dry {
+            self.end(
+                place,
+                StepStatus::Rehearsed,
+                Value::Null,
+                "would change 1: a person has something to do",
+            );
+            return Vec::new();
+        }
+        if let Some((by, note)) = self.state.step(&place.step).note.clone() {
+            self.end(
+                place,
+                StepStatus::Succeeded,
+                json!({ "done_by": by, "note": note }),
+                "",
+            );
+            return Vec::new();
+        }
+        if self.memory.declined.contains(&place.step) {
+            self.end(
+                place,
+                StepStatus::Halted,
+                self.blank_output(&place.step),
+                "It was not done.",
+            );
+            return Vec::new();
+        }
+        match self.word(&place.step) {
+            Ok(word) => self.ask(place, Question::Manual { instructions }, word, true),
+            Err(error) => {
+                self.end_unknown(place, &error);
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn work_run(&mut self, place: &Place) -> Vec<Effect> {
+        let (action, _) = self.action_of(&place.step).unwrap_or_default();
+        let with = match self.arguments(&place.step) {
+            Ok(with) => with,
+            Err(error) => {
+                self.end_unknown(place, &error);
+                return Vec::new();
+            }
+        };
+        let output = Value::Object(Map::new());
+        let passed = if self.dry {
+            StepStatus::Rehearsed
+        } else {
+            StepStatus::Succeeded
+        };
+        if action == "assert" {
+            match serde_json::from_value::<Assert>(with) {
+                Ok(assert) if assert.that => self.end(
+                    place,
+                    passed,
+                    output,
+                    if self.dry { "no change" } else { "" },
+                ),
+                Ok(assert) => {
+                    let message = assert
+                        .message
+                        .unwrap_or_else(|| "The condition does not hold.".to_owned());
+                    self.end(place, StepStatus::Failed, output, &message);
+                }
+                Err(error) => self.end(
+                    place,
+                    StepStatus::Failed,
+                    output,
+                    &format!("arguments of `assert`: {error}"),
+                ),
+            }
+            return Vec::new();
+        }
+        let duration = serde_json::from_value::<Wait>(with)
+            .map_err(|error| error.to_string())
+            .and_then(|wait| {
+                crate::schema::interval(&wait.duration)
+                    .ok_or_else(|| format!("`{}` is not a duration", wait.duration))
+            });
+        match duration {
+            Err(message) => self.end(place, StepStatus::Failed, output, &message),
+            Ok(_) if self.dry => self.end(place, passed, output, "no change"),
+            Ok(duration) => {
+                let since = self.state.step(&place.step).started_at.unwrap_or(self.now);
+                let until =
+                    since + SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
+                if self.now < until {
+                    return vec![Effect::Wait {
+                        until,
+                        reason: "the time to wait".to_owned(),
+                    }];
+                }
+                self.end(place, passed, output, "");
+            }
+        }
+        Vec::new()
+    }
+}

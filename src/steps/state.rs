@@ -1,0 +1,433 @@
+//! The durable fold of a run: every step's state, grants, questions and the ledger.
+//!
+//! Pure. A record folds to the same state whatever process wrote it; nothing here is lost with one.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Map, Value};
+
+use crate::approval::Grant;
+use crate::ledger::Ledger;
+use crate::record::{
+    Answer, Body, Flags, Leftover, Ordinal, Place, Question, Record, RunStatus, StepStatus,
+};
+use crate::runbook::{Parameters, Runbook, Step, StepBody};
+
+/// One step.
+#[derive(Clone, Debug, Default)]
+pub struct StepState {
+    /// Iteration of the enclosing loop that this is about; for a loop, its own current iteration.
+    pub iteration: u32,
+    /// It began (in this iteration).
+    pub started: bool,
+    /// When.
+    pub started_at: Option<Timestamp>,
+    /// Attached time when it began (the first time, for a loop).
+    pub started_attached: SignedDuration,
+    /// It ended (in this iteration).
+    pub ended: Option<StepStatus>,
+    /// Latest output.
+    pub output: Value,
+    /// Why it ended so.
+    pub message: String,
+    /// What was granted, cumulative.
+    pub grant: Grant,
+    /// Answers to questions that are not about rows: the note, of the latest yes in this iteration.
+    pub note: Option<(String, String)>,
+    /// Passes of the listing that ended in this iteration.
+    pub passes: u32,
+    /// Claims in this iteration.
+    pub claimed: u64,
+    /// Claims in the pass in progress.
+    pub pass_claimed: u64,
+    /// What no row takes, as of the latest pass.
+    pub unmatched: BTreeMap<String, Leftover>,
+    /// Rows whose canary was decided.
+    pub canaries: BTreeMap<String, bool>,
+    /// When a row's canary began.
+    pub canary_since: BTreeMap<String, Timestamp>,
+    /// An action on the service is in flight, or was when its process died.
+    pub acting: bool,
+    /// Writes of an action on the service in this iteration.
+    pub acted: u32,
+    /// When the last iteration of a loop ended.
+    pub iterated: Option<Timestamp>,
+    /// Last status that was polled.
+    pub polled: String,
+    /// Dry run: it would change something, so its output is not known.
+    pub unknown: bool,
+}
+
+/// The whole fold.
+#[derive(Clone, Debug)]
+pub struct State {
+    /// Number of the last record.
+    pub seq: u64,
+    /// Attachments so far.
+    pub attachment: u32,
+    /// Flags of the current one.
+    pub flags: Flags,
+    /// User of the current one.
+    pub user: String,
+    /// Host of the latest attachment.
+    pub host: String,
+    /// When the run was opened.
+    pub opened: Option<Timestamp>,
+    /// Time that somebody was attached.
+    pub attached: SignedDuration,
+    last: Option<Timestamp>,
+    /// Parameters, with the entries that `resume` added.
+    pub parameters: Parameters,
+    /// Outputs of steps that ended, as expressions see them.
+    pub outputs: BTreeMap<String, Value>,
+    /// Questions so far.
+    pub questions: u32,
+    /// What was asked.
+    pub asked: BTreeMap<u32, (Place, Question)>,
+    /// The ledger.
+    pub ledger: Ledger,
+    /// How the run ended, if it did.
+    pub ended: Option<RunStatus>,
+    steps: BTreeMap<String, StepState>,
+    parents: BTreeMap<String, String>,
+    /// Deadline of the latest intent: what a take-over waits out.
+    pub latest_deadline: Option<Timestamp>,
+}
+
+impl State {
+    /// Nothing happened yet.
+    pub fn new(runbook: &Runbook, parameters: Parameters) -> Self {
+        let mut steps = BTreeMap::new();
+        let mut parents = BTreeMap::new();
+        index(&runbook.steps, None, &mut steps, &mut parents);
+        Self {
+            seq: 0,
+            attachment: 0,
+            flags: Flags::default(),
+            user: String::new(),
+            host: String::new(),
+            opened: None,
+            attached: SignedDuration::ZERO,
+            last: None,
+            parameters,
+            outputs: BTreeMap::new(),
+            questions: 0,
+            asked: BTreeMap::new(),
+            ledger: Ledger::default(),
+            ended: None,
+            steps,
+            parents,
+            latest_deadline: None,
+        }
+    }
+
+    /// A step's state.
+    pub fn step(&self, id: &str) -> &StepState {
+        &self.steps[id]
+    }
+
+    /// The loop around a step.
+    pub fn parent(&self, id: &str) -> Option<&str> {
+        self.parents.get(id).map(String::as_str)
+    }
+
+    /// Where a step stands now.
+    pub fn place_of(&self, id: &str) -> Place {
+        let iteration = self
+            .parent(id)
+            .map_or(0, |parent| self.steps[parent].iteration.max(1));
+        Place {
+            step: id.to_owned(),
+            iteration,
+        }
+    }
+
+    /// Time that somebody was attached, as of `now`.
+    pub fn attached_at(&self, now: Timestamp) -> SignedDuration {
+        self.attached
+            + self.last.map_or(SignedDuration::ZERO, |last| {
+                now.duration_since(last).max(SignedDuration::ZERO)
+            })
+    }
+
+    /// Attached time since a step began.
+    pub fn elapsed(&self, id: &str, now: Timestamp) -> SignedDuration {
+        self.attached_at(now) - self.steps[id].started_attached
+    }
+
+    /// Refused, failed and unknown Workflows of steps that are not over, or whose loop is not.
+    pub fn left_in_open_steps(&self) -> Vec<Ordinal> {
+        let is_open = |id: &str| {
+            self.steps.get(id).is_some_and(|step| {
+                step.iteration + u32::from(step.started) > 0 && step.ended.is_none()
+            })
+        };
+        let open = self
+            .steps
+            .iter()
+            .filter(|(id, _)| is_open(id) || self.parent(id).is_some_and(is_open));
+        open.filter_map(|(id, _)| self.ledger.part(id))
+            .flat_map(|part| part.left.iter().copied())
+            .collect()
+    }
+
+    /// Folds one record.
+    pub fn fold(&mut self, record: &Record) -> Result<(), String> {
+        if record.seq != self.seq + 1 {
+            return Err(format!("expected number {}", self.seq + 1));
+        }
+        self.seq = record.seq;
+        let attaches = matches!(record.body, Body::Attached { .. });
+        if !attaches {
+            self.attached = self.attached_at(record.at);
+        }
+        self.last = Some(record.at);
+        self.ledger
+            .apply(&record.body, record.at)
+            .map_err(|error| error.to_string())?;
+        self.fold_body(&record.body, record.at)
+    }
+
+    fn fold_body(&mut self, body: &Body, at: Timestamp) -> Result<(), String> {
+        match body {
+            Body::Opened { .. } => self.opened = Some(at),
+            Body::Attached {
+                attachment,
+                flags,
+                user,
+                host,
+                ..
+            } => {
+                self.attachment = *attachment;
+                self.flags = (**flags).clone();
+                self.user.clone_from(user);
+                self.host.clone_from(host);
+                self.ended = None;
+                self.reopen();
+            }
+            Body::StepStarted { place } => self.started(place, at)?,
+            Body::Asked {
+                question,
+                place,
+                what,
+            } => {
+                self.questions = *question;
+                self.asked
+                    .insert(*question, (place.clone(), (**what).clone()));
+            }
+            Body::Answered {
+                question,
+                answer,
+                grants,
+                expires,
+                by,
+                note,
+                ..
+            } => {
+                self.answered(*question, *answer, grants, *expires, by, note);
+            }
+            Body::Page { place, claims, .. } => {
+                let step = self.step_mut(&place.step)?;
+                step.claimed += claims.len() as u64;
+                step.pass_claimed += claims.len() as u64;
+            }
+            Body::PassEnded {
+                place, unmatched, ..
+            } => {
+                let step = self.step_mut(&place.step)?;
+                step.passes += 1;
+                step.pass_claimed = 0;
+                step.unmatched.clone_from(unmatched);
+            }
+            Body::Intent {
+                ordinal,
+                row,
+                deadline,
+                ..
+            } => {
+                let step = self.ledger.entry(*ordinal).step.to_string();
+                self.step_mut(&step)?.grant.take(row);
+                self.step_mut(&step)?
+                    .canary_since
+                    .entry(row.clone())
+                    .or_insert(at);
+                self.latest_deadline = self.latest_deadline.max(Some(*deadline));
+            }
+            Body::Barred { ordinal, .. } => self.give_back(*ordinal)?,
+            Body::Settled {
+                ordinal,
+                settlement: crate::record::Settlement::NotDone,
+                ..
+            } => self.give_back(*ordinal)?,
+            Body::Canary {
+                place, row, passed, ..
+            } => {
+                self.step_mut(&place.step)?
+                    .canaries
+                    .insert(row.clone(), *passed);
+            }
+            Body::Acting { place, .. } => {
+                let step = self.step_mut(&place.step)?;
+                step.acting = true;
+                step.acted += 1;
+            }
+            Body::Acted { place, .. } => self.step_mut(&place.step)?.acting = false,
+            Body::Polled { place, status } => self.step_mut(&place.step)?.polled.clone_from(status),
+            Body::Iterated { step, .. } => self.step_mut(step)?.iterated = Some(at),
+            Body::StepEnded {
+                place,
+                status,
+                output,
+                message,
+            } => self.step_ended(place, *status, output, message)?,
+            Body::Ended { status, .. } => self.ended = Some(*status),
+            Body::Released { .. }
+            | Body::Retried { .. }
+            | Body::Outcome { .. }
+            | Body::Settled { .. }
+            | Body::Verified { .. }
+            | Body::LimitHit { .. }
+            | Body::Parked { .. }
+            | Body::Interrupted { .. } => {}
+        }
+        Ok(())
+    }
+
+    fn give_back(&mut self, ordinal: Ordinal) -> Result<(), String> {
+        let entry = self.ledger.entry(ordinal);
+        let (step, row) = (entry.step.to_string(), entry.row.clone());
+        if let Some(row) = row {
+            self.step_mut(&step)?.grant.give_back(&row);
+        }
+        Ok(())
+    }
+
+    fn started(&mut self, place: &Place, at: Timestamp) -> Result<(), String> {
+        let attached = self.attached;
+        self.enter_iteration(place)?;
+        let step = self.step_mut(&place.step)?;
+        step.started = true;
+        step.started_at = Some(at);
+        step.started_attached = attached;
+        step.ended = None;
+        step.passes = 0;
+        step.claimed = 0;
+        step.pass_claimed = 0;
+        step.acting = false;
+        step.acted = 0;
+        step.note = None;
+        step.polled.clear();
+        Ok(())
+    }
+
+    /// A nested step's record opens its loop's iteration.
+    fn enter_iteration(&mut self, place: &Place) -> Result<(), String> {
+        if let Some(parent) = self.parents.get(&place.step).cloned() {
+            let parent = self.step_mut(&parent)?;
+            parent.iteration = place.iteration;
+            parent.iterated = None;
+            self.step_mut(&place.step)?.iteration = place.iteration;
+        }
+        Ok(())
+    }
+
+    fn answered(
+        &mut self,
+        question: u32,
+        answer: Answer,
+        grants: &BTreeMap<String, u64>,
+        expires: Timestamp,
+        by: &str,
+        note: &str,
+    ) {
+        let Some((place, _)) = self.asked.get(&question).cloned() else {
+            return;
+        };
+        if let (Answer::Yes, Some(step)) = (answer, self.steps.get_mut(&place.step)) {
+            step.grant.answered(grants, expires);
+            step.note = Some((by.to_owned(), note.to_owned()));
+        }
+    }
+
+    fn step_ended(
+        &mut self,
+        place: &Place,
+        status: StepStatus,
+        output: &Value,
+        message: &str,
+    ) -> Result<(), String> {
+        self.enter_iteration(place)?;
+        let step = self.step_mut(&place.step)?;
+        step.ended = Some(status);
+        step.output = output.clone();
+        step.message = message.to_owned();
+        step.unknown = status == StepStatus::Rehearsed && output.is_null();
+        if step.unknown {
+            self.outputs.remove(&place.step);
+        } else {
+            self.outputs.insert(place.step.clone(), output.clone());
+        }
+        Ok(())
+    }
+
+    /// What halted or failed is taken up again by whoever attaches.
+    fn reopen(&mut self) {
+        for step in self.steps.values_mut() {
+            if step.ended.is_some_and(|status| !status.passes()) {
+                step.ended = None;
+                step.passes = 0;
+                step.pass_claimed = 0;
+            }
+        }
+    }
+
+    fn step_mut(&mut self, id: &str) -> Result<&mut StepState, String> {
+        self.steps
+            .get_mut(id)
+            .ok_or_else(|| format!("the plan has no step `{id}`"))
+    }
+
+    /// The step at work: the innermost that began and is not over.
+    pub fn current(&self) -> Option<Place> {
+        let open = self
+            .steps
+            .iter()
+            .filter(|(_, step)| step.started && step.ended.is_none());
+        // A loop is open while a step in it is: the step with a parent wins.
+        let (id, _) = open.max_by_key(|(id, _)| self.parents.contains_key(*id))?;
+        Some(self.place_of(id))
+    }
+
+    /// Steps at work, for the display: those that began and are not over.
+    pub fn running(&self) -> BTreeSet<&str> {
+        self.steps
+            .iter()
+            .filter(|(_, step)| step.started && step.ended.is_none())
+            .map(|(id, _)| id.as_str())
+            .collect()
+    }
+}
+
+fn index(
+    steps: &[Step],
+    parent: Option<&str>,
+    into: &mut BTreeMap<String, StepState>,
+    parents: &mut BTreeMap<String, String>,
+) {
+    for step in steps {
+        into.insert(
+            step.id.clone(),
+            StepState {
+                output: Value::Object(Map::new()),
+                ..StepState::default()
+            },
+        );
+        if let Some(parent) = parent {
+            parents.insert(step.id.clone(), parent.to_owned());
+        }
+        if let StepBody::Repeat { steps, .. } = &step.body {
+            index(steps, Some(&step.id), into, parents);
+        }
+    }
+}
