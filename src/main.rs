@@ -1,4 +1,7 @@
 //! Calls `cli`, returns the exit code.
 
+use std::process::ExitCode;
 
-fn main() {}
+fn main() -> ExitCode {
+    runbook::cli::main(std::env::args_os()).into()
+}

@@ -1,1 +1,223 @@
-//! To be written.
+//! The command line: one verb a file, wiring only.
+//!
+//! A verb is a file with `Arguments` (its doc comments are the help text) and `run`; it has one line in
+//! [`Verb`] and one in [`Verb::run`]. What a verb prints goes through [`Ui`]; what it ends with is an
+//! [`Exit`].
+
+use std::ffi::OsString;
+use std::io::Read;
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand, ValueEnum};
+use serde_json::json;
+
+use crate::diagnostic::{self, Diagnostic, Kind};
+use crate::document::LARGEST_FILE;
+use crate::runbook::Runbook;
+use crate::ui::{Colours, Ui};
+
+pub mod parameters;
+pub mod schema;
+pub mod validate;
+
+/// How the command ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Exit {
+    /// All was done.
+    Done,
+    /// A step failed or halted; resumable.
+    Failed,
+    /// Usage, or an invalid runbook.
+    Invalid,
+    /// Waits for a confirmation; resumable.
+    Parked,
+    /// A stale plan, a guard or a lock.
+    Refused,
+    /// A bug in this tool.
+    Bug,
+    /// Interrupted; resumable.
+    Interrupted,
+}
+
+impl Exit {
+    /// The exit code that scripts see.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Failed => 1,
+            Self::Invalid => 2,
+            Self::Parked => 3,
+            Self::Refused => 4,
+            Self::Bug => 70,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        Self::from(exit.code())
+    }
+}
+
+/// Carries out operational procedures that are written as YAML: plan, rehearse, execute, resume.
+#[derive(Debug, Parser)]
+#[command(name = "runbook", version, arg_required_else_help = true, max_term_width = 100)]
+pub struct Cli {
+    /// How data is printed.
+    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+    /// When colours are used; NO_COLOR is obeyed.
+    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    pub color: Colour,
+    /// What to do.
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    #[default]
+    Text,
+    /// For programs.
+    Json,
+}
+
+/// When colours are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Colour {
+    /// On terminals.
+    Auto,
+    /// Always.
+    Always,
+    /// Never.
+    Never,
+}
+
+impl From<Colour> for Colours {
+    fn from(colour: Colour) -> Self {
+        match colour {
+            Colour::Auto => Self::Auto,
+            Colour::Always => Self::Always,
+            Colour::Never => Self::Never,
+        }
+    }
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Check runbooks offline: all problems at once
+    Validate(validate::Arguments),
+    /// Print a JSON Schema, for editors
+    Schema(schema::Arguments),
+}
+
+impl Verb {
+    fn run(self, ui: &Ui, output: Output) -> Exit {
+        match self {
+            Self::Validate(arguments) => validate::run(&arguments, ui, output),
+            Self::Schema(arguments) => schema::run(&arguments, ui),
+        }
+    }
+}
+
+/// Parses the command line, runs the verb, and turns a panic into a short message.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let ui = Ui::from_environment(cli.color.into());
+    report_panics(&ui);
+    panic::catch_unwind(AssertUnwindSafe(|| cli.verb.run(&ui, cli.output))).unwrap_or(Exit::Bug)
+}
+
+/// Help and version go to stdout and are no error; the rest is how to call it.
+fn usage(error: &clap::Error) -> Exit {
+    // A closed pipe is no reason to fail.
+    let _ = error.print();
+    if error.exit_code() == 0 { Exit::Done } else { Exit::Invalid }
+}
+
+/// A panic is a bug: it is said in a line, with its place, and ends the process with 70.
+fn report_panics(ui: &Ui) {
+    let ui = ui.clone();
+    panic::set_hook(Box::new(move |info| {
+        let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
+        let text = info.payload().downcast_ref::<&str>().map(|text| (*text).to_owned());
+        let text = text.or_else(|| info.payload().downcast_ref::<String>().cloned()).unwrap_or_default();
+        ui.clear();
+        ui.error(&format!("a bug in runbook: {text}{place}"), Some("a run can be resumed: what was done is in its journal"));
+    }));
+}
+
+/// Reads a file, or stdin for `-`, but not more than a runbook can be.
+///
+/// # Errors
+/// Where it cannot be read.
+pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
+    let name = path.display().to_string();
+    let fail = |why: &std::io::Error| Diagnostic::of_file(&name, Kind::File, format!("cannot read the file: {}", plain(why)));
+    let limit = LARGEST_FILE as u64 + 1;
+    let mut bytes = Vec::new();
+    if name == "-" {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|why| fail(&why))?;
+    } else {
+        let file = std::fs::File::open(path).map_err(|why| fail(&why))?;
+        file.take(limit).read_to_end(&mut bytes).map_err(|why| fail(&why))?;
+    }
+    Ok(bytes)
+}
+
+fn plain(error: &std::io::Error) -> String {
+    match error.kind() {
+        std::io::ErrorKind::NotFound => "there is no such file".to_owned(),
+        std::io::ErrorKind::PermissionDenied => "permission denied".to_owned(),
+        std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
+        _ => error.to_string(),
+    }
+}
+
+/// Reads and checks a runbook; its problems are printed.
+///
+/// # Errors
+/// [`Exit::Invalid`], with everything said.
+pub fn load(path: &Path, ui: &Ui, output: Output) -> Result<Runbook, Exit> {
+    read(path)
+        .map_err(|problem| vec![problem])
+        .and_then(|bytes| Runbook::parse(&path.display().to_string(), &bytes))
+        .map_err(|problems| invalid(&problems, ui, output))
+}
+
+/// Prints diagnostics: to stderr for people, to stdout as JSON.
+pub fn invalid(problems: &[Diagnostic], ui: &Ui, output: Output) -> Exit {
+    match output {
+        Output::Text => {
+            let style = ui.err_style();
+            let text = diagnostic::render(problems, style.colour, style.width.unwrap_or(140));
+            let count = problems.len();
+            ui.say(&format!("{text}{count} problem{}\n", if count == 1 { "" } else { "s" }));
+        }
+        Output::Json => {
+            if print_json(ui, &json!({ "valid": false, "diagnostics": problems })).is_err() {
+                return Exit::Failed;
+            }
+        }
+    }
+    Exit::Invalid
+}
+
+/// Prints data as JSON.
+///
+/// # Errors
+/// Where stdout cannot be written, other than a closed pipe.
+pub fn print_json(ui: &Ui, value: &serde_json::Value) -> std::io::Result<()> {
+    let mut text = serde_json::to_string_pretty(value)?;
+    text.push('\n');
+    ui.data(&text)
+}
