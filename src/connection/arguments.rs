@@ -3,7 +3,7 @@
 //! The order is the CLI's: profile of the file, then environment, then flags. The environment and the
 //! file are read by the official loader; what that loader ignores is handled here.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -149,7 +149,7 @@ impl ConnectionArgs {
             namespace: self
                 .namespace
                 .clone()
-                .or(profile.namespace.clone())
+                .or_else(|| given(&profile.namespace).map(str::to_owned))
                 .unwrap_or(defaults.namespace),
             identity: self.identity.clone().unwrap_or(defaults.identity),
             tls: self.tls_settings(&profile, api_key.is_some(), variables)?,
@@ -165,7 +165,7 @@ impl ConnectionArgs {
         let address = self
             .address
             .as_deref()
-            .or(profile.address.as_deref())
+            .or(given(&profile.address))
             .unwrap_or(DEFAULT_ADDRESS);
         settings.with_address(address)
     }
@@ -201,9 +201,8 @@ impl ConnectionArgs {
     fn metadata(
         &self,
         profile: &ClientConfigProfile,
-    ) -> Result<std::collections::BTreeMap<String, String>, ConnectError> {
-        let mut metadata: std::collections::BTreeMap<_, _> =
-            profile.grpc_meta.clone().into_iter().collect();
+    ) -> Result<BTreeMap<String, String>, ConnectError> {
+        let mut metadata: BTreeMap<_, _> = profile.grpc_meta.clone().into_iter().collect();
         for pair in &self.grpc_meta {
             let (key, value) = pair.split_once('=').ok_or_else(|| {
                 ConnectError::configuration(format!("`--grpc-meta {pair}`: expected KEY=VALUE"))
@@ -256,6 +255,11 @@ impl ConnectionArgs {
         replace(&mut config.server_name, self.tls_server_name.clone());
         config.disable_host_verification |= self.tls_disable_host_verification;
     }
+}
+
+/// A variable that is set to nothing counts as not set.
+fn given(text: &Option<String>) -> Option<&str> {
+    text.as_deref().filter(|text| !text.is_empty())
 }
 
 fn replace<T>(slot: &mut Option<T>, value: Option<T>) {
@@ -348,3 +352,7 @@ fn config_error(error: ConfigError) -> ConnectError {
         }
     }
 }
+
+#[cfg(test)]
+#[path = "arguments_tests.rs"]
+mod tests;

@@ -129,18 +129,28 @@ impl ConnectError {
         }
     }
 
-    /// A transport that fails at the first call of a plaintext connection speaks, very likely, TLS.
+    /// A connection that drops at its first call: the other side wants TLS, or a certificate of ours
+    /// (TLS 1.3 says so only after the handshake).
     pub(super) fn of_first_call(self, settings: &Settings) -> Self {
-        if self.problem != ConnectProblem::Unreachable || settings.tls.is_some() {
-            return self;
-        }
-        Self::new(
-            ConnectProblem::ServerWantsTls,
-            format!(
-                "{} accepts connections and drops plaintext gRPC: it probably expects TLS ({})",
-                settings.address, self.message
+        let address = &settings.address;
+        match (self.problem, &settings.tls) {
+            (ConnectProblem::Unreachable, None) => Self::new(
+                ConnectProblem::ServerWantsTls,
+                format!(
+                    "{address} accepts connections and drops plaintext gRPC: it probably expects TLS ({})",
+                    self.message
+                ),
             ),
-        )
+            (ConnectProblem::Unreachable, Some(tls)) if tls.client.is_none() => Self::new(
+                ConnectProblem::ClientCertificate,
+                format!(
+                    "{address} ends the connection after the TLS handshake: it probably wants a client \
+                     certificate ({})",
+                    self.message
+                ),
+            ),
+            _ => self,
+        }
     }
 
     fn new(problem: ConnectProblem, message: impl Into<String>) -> Self {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -43,7 +44,7 @@ impl FromStr for Secret {
 }
 
 /// TLS and mTLS; files are read already.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Default, PartialEq, Eq)]
 pub struct Tls {
     /// PEM of the certificate authorities that sign the server; none means those of this machine.
     pub server_ca: Option<Vec<u8>>,
@@ -53,6 +54,17 @@ pub struct Tls {
     pub server_name: Option<String>,
     /// Accepts any certificate. The Temporal SDKs mean the whole verification by it, not only the name.
     pub disable_host_verification: bool,
+}
+
+impl fmt::Debug for Tls {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tls")
+            .field("server_ca", &self.server_ca.is_some())
+            .field("client", &self.client.is_some())
+            .field("server_name", &self.server_name)
+            .field("disable_host_verification", &self.disable_host_verification)
+            .finish()
+    }
 }
 
 /// A resolved connection.
@@ -148,14 +160,23 @@ fn invalid_address(text: &str) -> ConnectError {
 /// `runbook:USER@HOST`: the `temporal` CLI's form, and the same for each process of a user, so that a
 /// resumed run passes the manager identity that it set.
 fn default_identity() -> String {
-    let user = ["USER", "LOGNAME"]
-        .iter()
-        .find_map(|name| std::env::var(name).ok().filter(|v| !v.is_empty()));
-    format!(
-        "runbook:{}@{}",
-        user.as_deref().unwrap_or("unknown-user"),
-        host_name()
-    )
+    let user = user_name().unwrap_or_else(|| "unknown-user".to_owned());
+    format!("runbook:{user}@{}", host_name())
+}
+
+/// The user of this process: by the password file, which a shell cannot mislead, else by the
+/// environment.
+fn user_name() -> Option<String> {
+    let own = std::fs::metadata("/proc/self")
+        .ok()
+        .map(|process| process.uid().to_string());
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let by_id = users.lines().find_map(|line| {
+        let mut fields = line.split(':');
+        let name = fields.next()?;
+        (fields.nth(1) == own.as_deref() && own.is_some()).then(|| name.to_owned())
+    });
+    by_id.or_else(|| std::env::var("USER").ok().filter(|user| !user.is_empty()))
 }
 
 fn host_name() -> String {

@@ -184,7 +184,8 @@ pub struct Termination {
     pub details: Option<String>,
 }
 
-/// The events → what the strategy asked for. Pure.
+/// The events → what the strategy asked for; truncated where something of it lies in what was not
+/// read. Pure.
 fn judge(events: Events, need: HistoryNeed, look: &Look, run_id: &str) -> HistoryLook {
     let durable = |event: &&HistoryEvent| event.event_id <= look.history_length;
     let all: Vec<&HistoryEvent> = events
@@ -211,16 +212,23 @@ fn judge(events: Events, need: HistoryNeed, look: &Look, run_id: &str) -> Histor
             last.or_else(|| all.iter().rev().find(ended).filter(|_| !events.truncated))
         }
     };
+    let made_by_reset = origin(all.iter().copied(), run_id);
+    let enough = match need {
+        HistoryNeed::Nothing | HistoryNeed::Start => true,
+        HistoryNeed::FirstWorkflowTask => false,
+        HistoryNeed::LastWorkflowTask => point.is_some(),
+    };
+    let unknown_origin = look.last_reset.is_some() && made_by_reset.is_none();
     HistoryLook {
         reset_point: point.map(|point| reset_point(point, &all, look)),
         dispatched: dispatched(&all, look),
-        made_by_reset: origin(all.iter().copied(), run_id),
+        made_by_reset,
         start: events
             .front
             .first()
             .filter(|event| need == HistoryNeed::Start && is_start(event))
             .map(convert::event_to_text),
-        truncated: events.truncated,
+        truncated: events.truncated && (!enough || unknown_origin),
     }
 }
 

@@ -181,10 +181,9 @@ pub struct CallError {
 
 impl CallError {
     pub(super) fn of(rpc: Rpc, status: &Status) -> Self {
-        let meaning = Meaning {
-            verdict: verdict(status.code(), rpc.kind()),
-            cause: cause(rpc, status.code(), status.message()),
-        };
+        let cause = cause(rpc, status.code(), status.message());
+        let verdict = verdict(status.code(), rpc.kind(), gone(cause));
+        let meaning = Meaning { verdict, cause };
         Self {
             rpc,
             code: status.code(),
@@ -293,8 +292,15 @@ fn proves_nothing_happened(code: Code) -> bool {
     }
 }
 
-/// The table. A code that gRPC adds one day does not compile until it stands here.
-fn verdict(code: Code, kind: CallKind) -> Verdict {
+/// Whether the Workflow that a call was about is closed or gone; a missing Version, deployment or
+/// namespace is a mistake in the runbook instead.
+fn gone(cause: Cause) -> bool {
+    matches!(cause, Cause::AlreadyClosed | Cause::WorkflowNotFound)
+}
+
+/// The table. A code that gRPC adds one day does not compile until it stands here. `gone` splits
+/// NOT_FOUND.
+fn verdict(code: Code, kind: CallKind, gone: bool) -> Verdict {
     use CallKind::{Idempotent, NonIdempotent, Read};
     match (code, kind) {
         (Code::Ok, Read | Idempotent | NonIdempotent) => Verdict::Done,
@@ -305,7 +311,8 @@ fn verdict(code: Code, kind: CallKind) -> Verdict {
         (Code::Unimplemented, Read | Idempotent | NonIdempotent) => Verdict::Fail,
 
         (Code::NotFound, Read) => Verdict::Fail,
-        (Code::NotFound, Idempotent | NonIdempotent) => Verdict::Skip,
+        (Code::NotFound, Idempotent | NonIdempotent) if gone => Verdict::Skip,
+        (Code::NotFound, Idempotent | NonIdempotent) => Verdict::Fail,
         (Code::AlreadyExists, Read) => Verdict::Fail,
         (Code::AlreadyExists, Idempotent | NonIdempotent) => Verdict::Refuse,
         (Code::FailedPrecondition, Read) => Verdict::Fail,
@@ -536,14 +543,19 @@ mod tests {
     fn a_write_is_in_doubt_exactly_where_the_code_proves_nothing() {
         for code in (1..=16).map(Code::from) {
             for kind in [CallKind::Idempotent, CallKind::NonIdempotent] {
-                let in_doubt = verdict(code, kind) == Verdict::InDoubt;
+                let in_doubt = verdict(code, kind, false) == Verdict::InDoubt;
                 assert_eq!(
                     in_doubt,
                     !proves_nothing_happened(code),
                     "{}",
                     code_name(code)
                 );
-                assert_ne!(verdict(code, kind), Verdict::Retry, "{}", code_name(code));
+                assert_ne!(
+                    verdict(code, kind, false),
+                    Verdict::Retry,
+                    "{}",
+                    code_name(code)
+                );
             }
         }
     }
@@ -553,7 +565,7 @@ mod tests {
         let of = |wanted| -> Vec<_> {
             let codes = (0..=16).map(Code::from);
             codes
-                .filter(|code| verdict(*code, CallKind::Read) == wanted)
+                .filter(|code| verdict(*code, CallKind::Read, false) == wanted)
                 .map(code_name)
                 .collect()
         };
@@ -692,6 +704,22 @@ mod tests {
                 "{message}"
             );
         }
+    }
+
+    #[test]
+    fn not_found_skips_a_workflow_and_fails_on_a_missing_version() {
+        let closed = error(
+            Rpc::ResetWorkflowExecution,
+            Code::NotFound,
+            "workflow execution already completed",
+        );
+        assert_eq!(closed.meaning.verdict, Verdict::Skip);
+        let version = error(
+            Rpc::SetWorkerDeploymentCurrentVersion,
+            Code::NotFound,
+            "build ID 'nope' not found in Worker Deployment 'orders'",
+        );
+        assert_eq!(version.meaning.verdict, Verdict::Fail);
     }
 
     #[test]
