@@ -19,6 +19,7 @@ use std::time::Duration;
 use temporalio_client::grpc::WorkflowService;
 use tonic::{Request, Response, Status};
 
+use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::survey::Listed;
 
@@ -40,6 +41,7 @@ pub struct Temporal {
     /// Filled by the preflight; tells whether a parent is in this namespace.
     namespace_id: Arc<OnceLock<String>>,
     patience: Duration,
+    clock: Clock,
 }
 
 /// One page of a listing.
@@ -59,7 +61,15 @@ impl Temporal {
             visibility: Arc::default(),
             namespace_id: Arc::default(),
             patience: READ_PATIENCE,
+            clock: Clock::real(),
         }
+    }
+
+    /// Dates looks by this clock in place of the wall clock; a rehearsal has its own.
+    #[must_use]
+    pub fn with_clock(mut self, clock: Clock) -> Self {
+        self.clock = clock;
+        self
     }
 
     /// Gives up a read after this long in place of a minute.

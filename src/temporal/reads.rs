@@ -1,6 +1,5 @@
 //! Reads: preflight, Visibility, looks, deployments.
 
-use jiff::Timestamp;
 use temporalio_protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest;
 use temporalio_protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_protos::temporal::api::workflowservice::v1::{
@@ -169,7 +168,7 @@ impl Temporal {
             .as_ref()
             .map(|info| info.parent_namespace_id.clone())
             .unwrap_or_default();
-        let mut look = convert::look(response, Timestamp::now()).ok_or_else(|| {
+        let mut look = convert::look(response, self.clock.now()).ok_or_else(|| {
             CallError::unusable(
                 Rpc::DescribeWorkflowExecution,
                 "a reply without the Workflow",
