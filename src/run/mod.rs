@@ -4,6 +4,7 @@
 //! before it is a record. The loop decides nothing: what comes next is `steps`, what is done is
 //! `action`. It owns slots, pace and the ports to people ([`ports`]).
 
+pub mod begin;
 pub mod kill;
 pub mod ports;
 

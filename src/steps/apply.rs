@@ -8,11 +8,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
 use super::{Effect, Judged, ListedPage, Machine, Problem, Room, Written};
 use crate::approval::{flag_ceiling, with_margin};
-use crate::catalog::{Apply, Select, Subject};
+use crate::catalog::{Apply, Subject};
 use crate::decision::{Call, Table, Verdict};
 use crate::ledger::{Counts, Life};
 use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey, add_leftover};
@@ -89,22 +89,20 @@ impl Machine {
                 .unwrap_or_default();
             return Table::prepare(&self.runbook, decision, &self.scope());
         }
-        // The query is parsed, not pasted: it is rendered by its own rules, apart from the rest.
         let query = with
             .get("select")
             .and_then(|select| select.get("query"))
             .and_then(Value::as_str)
             .unwrap_or_default();
-        let scope = self.runbook.render_query(query, &self.scope())?;
-        let mut rest = with.clone();
-        rest.insert(
-            "select".to_owned(),
-            json!(Select {
-                query: scope.render()
-            }),
-        );
-        let rest = self.runbook.render(&Value::Object(rest), &self.scope())?;
-        Ok(Table::single(id, scope, Call::new(&action, rest)?))
+        // The query is parsed, not pasted: it is rendered by its own rules.
+        let scope = self.scope();
+        let filter = self.runbook.render_query(query, &scope)?;
+        let arguments = scope.render_arguments(&with)?;
+        Ok(Table::single(
+            id,
+            filter,
+            Call::new(&action, Value::Object(arguments))?,
+        ))
     }
 
     fn also_lost_by(&self, id: &str) -> Vec<String> {
