@@ -160,16 +160,14 @@ impl State {
         let index = lineage.current();
         let run = self.execution(index);
         let text = |version| self.version_name(version).text.to_string();
-        let behaviour = run.ran_on.and_then(|version| {
+        let behaviour = run.ran_on.map(|version| {
             let workers = &self.workers[usize::from(version.0)];
-            Some(
-                run.kind
-                    .profile
-                    .on
-                    .get(&version)
-                    .copied()
-                    .unwrap_or(workers.behaves),
-            )
+            run.kind
+                .profile
+                .on
+                .get(&version)
+                .copied()
+                .unwrap_or(workers.behaves)
         });
         WorkflowFacts {
             workflow_type: run.kind.workflow_type.to_string(),

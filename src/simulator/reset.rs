@@ -218,13 +218,21 @@ impl State {
         }
     }
 
-    /// What a person does in the web UI: to the last completed Workflow Task, everything reapplied.
+    /// What a person does in the web UI: back to the last event that leaves a completed Workflow Task, so
+    /// that the new run stays on its Version; everything reapplied.
     pub(super) fn reset_by_hand(&mut self, base: u32, target: Option<VersionId>) {
         let history = &self.execution(base).history;
-        let point = (1..=history.len())
-            .rev()
+        let first = (1..=history.len())
             .find(|id| matches!(history.get(*id), Some(What::TaskCompleted(..))));
-        let Some(point) = point else { return };
+        let last = (1..=history.len()).rev().find(|id| {
+            matches!(
+                history.get(*id),
+                Some(What::TaskCompleted(..) | What::TaskFailed | What::TaskTimedOut)
+            )
+        });
+        let (Some(_), Some(point)) = (first, last) else {
+            return;
+        };
         let change = target.map_or(Change::Keep, |target| {
             Change::Set(Some(Override::Pinned(target)))
         });

@@ -93,7 +93,7 @@ impl Simulator {
             let now = self.clock.now();
             (state.world.latency.0, state.injector.meet(rpc, now))
         };
-        self.wait(latency / 2 + verdict.before).await;
+        self.wait(latency + verdict.before).await;
         if let Some((kind, Effect::Before)) = verdict.fault {
             if kind == FaultKind::LostRequest {
                 self.wait(LOST).await;
@@ -103,7 +103,7 @@ impl Simulator {
         let result = self
             .state()
             .perform(self.clock.now(), rpc, &request, handler);
-        self.wait(latency / 2 + verdict.after).await;
+        self.wait(verdict.after).await;
         match verdict.fault {
             Some((kind, _)) => {
                 if kind == FaultKind::LostReply {

@@ -64,7 +64,6 @@ pub(super) enum Due {
     /// An Activity completes.
     WorkDone {
         index: u32,
-        generation: u32,
     },
     RunTimeout {
         index: u32,
@@ -252,7 +251,7 @@ impl State {
         match due {
             Due::Dispatch { index, generation } => self.dispatch(index, generation),
             Due::TaskTimeout { index, generation } => self.task_times_out(index, generation),
-            Due::WorkDone { index, generation } => self.work_done(index, generation),
+            Due::WorkDone { index } => self.work_done(index),
             Due::RunTimeout { index } => self.closes(index, Status::TimedOut),
             Due::Closes { index, status } => self.closes(index, status),
             Due::Publish { index, snapshot } => self.show(index, snapshot),

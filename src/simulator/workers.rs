@@ -214,11 +214,10 @@ impl State {
         }
         run.working = true;
         run.history.push(now, What::ActivityScheduled);
-        let generation = run.generation;
-        self.due_after(takes, Due::WorkDone { index, generation });
+        self.due_after(takes, Due::WorkDone { index });
     }
 
-    pub(super) fn work_done(&mut self, index: u32, _generation: u32) {
+    pub(super) fn work_done(&mut self, index: u32) {
         let (now, version) = (self.now, self.route(index));
         let run = self.execution_mut(index);
         if !run.is_open() || !run.working {
