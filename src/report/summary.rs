@@ -23,6 +23,8 @@ struct Document<'a> {
     run: &'a Header,
     /// Where the journal is.
     state_file: &'a str,
+    /// Who runs it now, where that is known.
+    holder: Option<&'a str>,
     ending: &'a Ending,
     /// Time of the last record.
     last: Option<jiff::Timestamp>,
@@ -40,6 +42,8 @@ pub struct Located {
     pub path: String,
     /// What `resume` takes: the run's id, or the path where it is not in its usual place.
     pub target: String,
+    /// Who runs it now, where that is known: nothing is to be done then.
+    pub holder: Option<String>,
 }
 
 impl Report {
@@ -54,10 +58,18 @@ impl Report {
             attachments: &self.attachments,
             steps: &self.steps,
             questions: &self.questions,
-            next: self.next(&located.target),
+            holder: located.holder.as_deref(),
+            next: self.next_unless_held(located),
         };
         write_json(&document, true, out)?;
         out.write_all(b"\n")
+    }
+
+    fn next_unless_held(&self, located: &Located) -> Vec<Next> {
+        match located.holder {
+            Some(_) => Vec::new(),
+            None => self.next(&located.target),
+        }
     }
 
     /// A run's last lines.
@@ -65,12 +77,20 @@ impl Report {
         let mut text = Text::new(style);
         self.rows(&mut text);
         self.left_over(&mut text);
-        let (tone, verdict) = self.verdict();
-        text.line(tone, &verdict);
+        match &located.holder {
+            Some(holder) => {
+                let line = format!("Run {} is running, by {holder}.", self.run.id);
+                text.line(Tone::Good, &line);
+            }
+            None => {
+                let (tone, verdict) = self.verdict();
+                text.line(tone, &verdict);
+            }
+        }
         if !located.path.is_empty() {
             text.line(Tone::Plain, &format!("State file: {}", located.path));
         }
-        let next = self.next(&located.target);
+        let next = self.next_unless_held(located);
         if !next.is_empty() {
             text.line(Tone::Plain, "What to do next:");
         }

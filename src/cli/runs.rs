@@ -1,0 +1,170 @@
+//! `runbook runs`: the runs of this user on this machine, from their journals.
+//!
+//! Reads the ends of each journal only; nothing is checked in between. Wiring and layout.
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::journal::{self, Holder, JournalError, Listed};
+use crate::record::RunStatus;
+use crate::report::{Ending, Header, Report, write_json};
+use crate::ui::{Align, Style, Table, Ui, moment};
+
+/// List the runs of this user, the newest first
+#[derive(Debug, Args)]
+pub struct Runs {
+    /// How to print them
+    #[arg(long, value_enum, default_value_t = Output::Text)]
+    pub output: Output,
+}
+
+/// How to print.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// A table
+    Text,
+    /// A JSON array
+    Json,
+}
+
+/// One run as JSON. Fields are only ever added.
+#[derive(Debug, Serialize)]
+pub struct Run {
+    /// What run it is; none where the journal cannot be read.
+    pub run: Option<Header>,
+    /// `running`, `succeeded`, `halted`, `parked`, `interrupted`, `stopped` or `unreadable`.
+    pub state: &'static str,
+    /// Time of its last record.
+    pub last: Option<jiff::Timestamp>,
+    /// Who runs it now, where that is known.
+    pub holder: Option<Holder>,
+    /// The journal.
+    pub path: String,
+    /// Its length.
+    pub bytes: u64,
+    /// Why it cannot be read.
+    pub error: Option<String>,
+}
+
+/// Runs the verb; the exit code.
+pub fn run(args: &Runs, ui: &Ui) -> u8 {
+    match journal::list() {
+        Ok(listed) => print(listed, args.output, ui),
+        Err(error) => refused(&error, ui),
+    }
+}
+
+/// Prints an error about a journal; the exit code.
+pub fn refused(error: &JournalError, ui: &Ui) -> u8 {
+    ui.error(&error.to_string(), Some(&error.hint()));
+    error.exit_code()
+}
+
+fn print(listed: Vec<Listed>, output: Output, ui: &Ui) -> u8 {
+    let runs: Vec<Run> = listed.into_iter().map(Run::of).collect();
+    let printed = match output {
+        Output::Json => ui.write_data(|out| {
+            write_json(&runs, true, out)?;
+            out.write_all(b"\n")
+        }),
+        Output::Text if runs.is_empty() => {
+            ui.hint("there are no runs yet; `runbook exec FILE` begins one");
+            Ok(())
+        }
+        Output::Text => ui.data(&table(&runs, ui.out_style())),
+    };
+    written(printed, ui)
+}
+
+/// The exit code after data was written.
+pub fn written(result: std::io::Result<()>, ui: &Ui) -> u8 {
+    match result {
+        Ok(()) => 0,
+        Err(error) => {
+            ui.error(&format!("cannot write to stdout: {error}"), None);
+            1
+        }
+    }
+}
+
+impl Run {
+    /// From a journal's ends.
+    pub fn of(listed: Listed) -> Self {
+        let running = listed.running.is_some();
+        let path = listed.path.display().to_string();
+        match listed.ends {
+            Ok(ends) => {
+                let report = Report::of([&ends.first, &ends.last]);
+                Self {
+                    state: state(&report.ending, running),
+                    last: report.last,
+                    run: Some(report.run),
+                    holder: listed.running.flatten(),
+                    path,
+                    bytes: listed.bytes,
+                    error: None,
+                }
+            }
+            Err(error) => Self {
+                run: None,
+                state: "unreadable",
+                last: None,
+                holder: listed.running.flatten(),
+                path,
+                bytes: listed.bytes,
+                error: Some(error.to_string()),
+            },
+        }
+    }
+}
+
+fn state(ending: &Ending, running: bool) -> &'static str {
+    match ending {
+        _ if running => "running",
+        Ending::Open => "stopped",
+        Ending::Parked { .. } => "parked",
+        Ending::Interrupted { .. } => "interrupted",
+        Ending::Ended {
+            status: RunStatus::Succeeded,
+            ..
+        } => "succeeded",
+        Ending::Ended { .. } => "halted",
+    }
+}
+
+/// The runs as a table.
+pub fn table(runs: &[Run], style: Style) -> String {
+    let mut table = Table::new(&[
+        ("RUN", Align::Left),
+        ("STATE", Align::Left),
+        ("RUNBOOK", Align::Left),
+        ("NAMESPACE", Align::Left),
+        ("OPENED", Align::Left),
+        ("LAST RECORD", Align::Left),
+        ("WHY", Align::Left),
+    ]);
+    for run in runs {
+        let why = run.error.clone().unwrap_or_default();
+        let last = run.last.map(moment).unwrap_or_default();
+        let Some(header) = &run.run else {
+            let path = run.path.as_str();
+            table.row([path, run.state, "", "", "", &last, &why]);
+            continue;
+        };
+        let kind = match (header.dry, header.rehearsal) {
+            (true, _) => " (dry run)",
+            (false, true) => " (rehearsal)",
+            (false, false) => "",
+        };
+        table.row([
+            &*header.id,
+            &format!("{}{kind}", run.state),
+            &header.runbook,
+            &header.namespace,
+            &header.opened.map(moment).unwrap_or_default(),
+            &last,
+            &why,
+        ]);
+    }
+    table.render(style)
+}
