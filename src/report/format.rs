@@ -167,6 +167,11 @@ pub fn moment(at: Timestamp) -> String {
     at.strftime("%Y-%m-%d %H:%M:%SZ").to_string()
 }
 
+/// Month, day and time in UTC, to the minute: `01-31 12:00Z`.
+pub fn minute(at: Timestamp) -> String {
+    at.strftime("%m-%d %H:%MZ").to_string()
+}
+
 /// The time of day in UTC, to the second: `12:00:00Z`.
 pub fn time_of_day(at: Timestamp) -> String {
     at.strftime("%H:%M:%SZ").to_string()

@@ -17,7 +17,7 @@ pub use entry::State;
 pub use fold::Report;
 pub use format::{
     Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, is_harmful,
-    moment, number, shell_word, time_of_day, wrap,
+    minute, moment, number, shell_word, time_of_day, wrap,
 };
 pub use model::{
     AnswerReport, Attachment, Canary, Counts, Ending, Header, Hit, QuestionReport, Reason,

@@ -96,7 +96,6 @@ fn rows_text(rows: &[RowAsk], text: &mut Text) {
     let mut table = Table::new(&[
         ("ROW", Align::Left),
         ("NOW", Align::Right),
-        ("", Align::Left),
         ("PLAN", Align::Right),
         ("GRANTED", Align::Right),
         ("STRATEGY", Align::Left),
@@ -112,8 +111,7 @@ fn rows_text(rows: &[RowAsk], text: &mut Text) {
         let target = row.target.as_ref().map(ToString::to_string);
         table.row([
             row.row.clone(),
-            number(row.count),
-            certainty_words(row.certainty).to_owned(),
+            format!("{} {}", certainty_words(row.certainty), number(row.count)),
             row.planned.map_or_else(|| "unknown".to_owned(), number),
             granted,
             row.strategy.clone(),
@@ -135,10 +133,10 @@ fn rows_text(rows: &[RowAsk], text: &mut Text) {
     }
 }
 
-/// How sure a count is: `exact`, `at most`, `about`.
+/// How sure a count is, to stand before it: `exactly`, `at most`, `about`.
 pub fn certainty_words(certainty: Certainty) -> &'static str {
     match certainty {
-        Certainty::Exact => "exact",
+        Certainty::Exact => "exactly",
         Certainty::AtMost => "at most",
         Certainty::Estimate => "about",
     }

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use serde::Serialize;
 
 use super::fold::Report;
-use super::format::{Align, Style, Table, Text, Tone, count, duration, moment, number};
+use super::format::{Align, Style, Table, Text, Tone, count, duration, minute, moment, number};
 use super::model::{Attachment, Ending, Header, QuestionReport, RowReport, StepReport};
 use super::next::Next;
 use super::workflows::write_json;
@@ -134,6 +134,12 @@ impl Report {
             let line = format!("  Opened {}, last record {took} later", moment(opened));
             text.line(Tone::Plain, &line);
         }
+        for (name, value) in run.params.as_object().into_iter().flatten() {
+            let value = value
+                .as_str()
+                .map_or_else(|| value.to_string(), str::to_owned);
+            text.line(Tone::Plain, &format!("  Parameter {name} = {value}"));
+        }
     }
 
     fn people(&self, text: &mut Text) {
@@ -170,7 +176,6 @@ impl Report {
             ("TOOK", Align::Right),
             ("TIMES", Align::Right),
             ("WORKFLOWS", Align::Right),
-            ("MESSAGE", Align::Left),
         ]);
         for step in &self.steps {
             let times = match step.iteration {
@@ -188,11 +193,10 @@ impl Report {
                     step.step
                 ),
                 step.status.map_or("not ended", status_word).to_owned(),
-                step.started.map(moment).unwrap_or_default(),
+                step.started.map(minute).unwrap_or_default(),
                 seconds(step.seconds),
                 times,
                 workflows,
-                step.message.clone(),
             ]);
         }
         text.table(&table);
@@ -203,6 +207,11 @@ impl Report {
 
     fn step_lines(&self, step: &StepReport, text: &mut Text) {
         let name = &step.step;
+        if !step.message.is_empty() {
+            let status = step.status.map_or("not ended", status_word);
+            let line = format!("  {name} {status}: {}", step.message);
+            text.line(Tone::Plain, &line);
+        }
         for change in &step.changes {
             text.line(Tone::Plain, &format!("  {name} changed: {change}"));
         }

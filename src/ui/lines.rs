@@ -16,6 +16,9 @@ use crate::report::{
 /// A status that does not change is said again after this long.
 const AGAIN: SignedDuration = SignedDuration::from_mins(10);
 
+/// Tenths are not said more often than this.
+const PAUSE: SignedDuration = SignedDuration::from_secs(2);
+
 /// A line, before it is laid out.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
@@ -48,8 +51,8 @@ pub struct Narrator {
     endings: HashMap<String, String>,
     /// By step: what was last said about its waiting, and when.
     waits: HashMap<String, (String, Timestamp)>,
-    /// By step: tenths of its Workflows that were said to be done.
-    tenths: HashMap<String, u64>,
+    /// By step: tenths of its Workflows that were said to be done, and when.
+    tenths: HashMap<String, (u64, Timestamp)>,
     /// By step: what was last said about types that no row takes.
     left: HashMap<String, String>,
     /// The step that claimed last: whose Workflows are worked on.
@@ -117,7 +120,7 @@ impl Narrator {
             } => self.answered(*question, *answer, by, *means, say),
             Body::Page { place, .. } => self.working = Some(place.step.clone()),
             Body::Outcome { .. } | Body::Settled { .. } | Body::Released { .. } => {
-                self.tenth(say);
+                self.tenth(record.at, say);
             }
             Body::PassEnded { place, .. } => self.pass_ended(place, say),
             Body::Retried { ordinals } => {
@@ -130,7 +133,9 @@ impl Narrator {
                 message,
                 ..
             } => self.step_ended(place, *status, message, say),
-            Body::Polled { place, status } => self.polled(&place.step, status, record.at, say),
+            Body::Polled { place, status } => {
+                self.wait(&place.step, "waits", status, record.at, say);
+            }
             Body::Iterated {
                 step,
                 iteration,
@@ -141,7 +146,7 @@ impl Narrator {
                     let times = count(u64::from(*iteration), "iteration");
                     say(Tone::Plain, format!("{step}: done after {times}"));
                 } else if !note.is_empty() {
-                    self.polled(step, note, record.at, say);
+                    self.wait(step, "goes round again", note, record.at, say);
                 }
             }
             body => of_step(body, say),
@@ -231,7 +236,7 @@ impl Narrator {
     }
 
     /// Every tenth of a step's Workflows, where no live line shows them.
-    fn tenth(&mut self, say: &mut dyn FnMut(Tone, String)) {
+    fn tenth(&mut self, at: Timestamp, say: &mut dyn FnMut(Tone, String)) {
         let Some(step) = self.working.as_deref().filter(|_| self.whole) else {
             return;
         };
@@ -242,11 +247,13 @@ impl Narrator {
         let Some(tenth) = (decided * 10).checked_div(total) else {
             return;
         };
-        let said = self.tenths.entry(step.step.clone()).or_default();
-        if total < 100 || tenth <= *said || tenth >= 10 {
+        let said = self.tenths.get(&step.step);
+        let news =
+            said.is_none_or(|(said, when)| tenth > *said && at.duration_since(*when) >= PAUSE);
+        if total < 100 || !(1..10).contains(&tenth) || !news {
             return;
         }
-        *said = tenth;
+        self.tenths.insert(step.step.clone(), (tenth, at));
         let text = format!(
             "{}: {} of {}{}",
             step.step,
@@ -273,9 +280,10 @@ impl Narrator {
         }
     }
 
-    fn polled(
+    fn wait(
         &mut self,
         step: &str,
+        verb: &str,
         status: &str,
         at: Timestamp,
         say: &mut dyn FnMut(Tone, String),
@@ -287,7 +295,7 @@ impl Narrator {
         let again =
             said.is_none_or(|(text, when)| text != status || at.duration_since(*when) >= AGAIN);
         if again {
-            say(Tone::Plain, format!("{step} waits: {status}"));
+            say(Tone::Plain, format!("{step} {verb}: {status}"));
             self.waits.insert(step.to_owned(), (status.to_owned(), at));
         }
     }
@@ -302,7 +310,7 @@ impl Narrator {
         let Some(step) = self.report.step(&place.step) else {
             return;
         };
-        let text = ending(step, status, message);
+        let text = ending(step, place.iteration, status, message);
         let said = self.endings.insert(place.step.clone(), text.clone());
         if place.iteration > 1 && said.as_deref() == Some(&text) {
             return;
@@ -315,7 +323,7 @@ impl Narrator {
         };
         let took = SignedDuration::try_from_secs_f64(step.seconds)
             .ok()
-            .filter(|took| took.as_secs() > 0 && status != StepStatus::Skipped)
+            .filter(|took| took.as_secs() > 0 && place.iteration <= 1)
             .map_or_else(String::new, |took| format!(" after {}", duration(took)));
         let (head, tail) = text.split_once(':').unwrap_or((&text, ""));
         let tail = if tail.is_empty() {
@@ -328,14 +336,14 @@ impl Narrator {
 }
 
 /// How a step ended, without times: what is compared between iterations. Step ids hold no colon.
-fn ending(step: &StepReport, status: StepStatus, message: &str) -> String {
+fn ending(step: &StepReport, iteration: u32, status: StepStatus, message: &str) -> String {
     let counts = counts_in_words(&step.counts);
     let parts: Vec<&str> = [message, &counts]
         .into_iter()
         .filter(|part| !part.is_empty())
         .collect();
     let name = &step.step;
-    let head = match step.iteration {
+    let head = match iteration {
         0 | 1 => format!("{name} {}", status_word(status)),
         _ => format!("{name} {} again", status_word(status)),
     };

@@ -56,7 +56,7 @@ fn step_line(step: &StepReport, progress: &Progress, style: Style, width: usize)
     }
     let decided = step.counts.decided();
     let done = format!("{} of {}", number(decided), count(total, "Workflow"));
-    let bar = bar(decided, total, style.unicode);
+    let bar = |columns| bar(decided, total, columns, style.unicode);
     let trouble = trouble(step);
     let pace = pace(decided, total, progress);
     let separator = if style.unicode { " · " } else { ", " };
@@ -65,14 +65,15 @@ fn step_line(step: &StepReport, progress: &Progress, style: Style, width: usize)
         parts.join(separator)
     };
     let candidates = [
-        format!("{head} {bar} {}", with(&[&done, &trouble, &pace])),
+        format!("{head} {} {}", bar(20), with(&[&done, &trouble, &pace])),
+        format!("{head} {} {}", bar(10), with(&[&done, &trouble, &pace])),
         format!("{head} {}", with(&[&done, &trouble, &pace])),
         format!("{head} {}", with(&[&done, &trouble])),
         with(&[&done, &trouble]),
     ];
     let fits = candidates.iter().find(|line| columns(line) <= width);
     fits.cloned()
-        .unwrap_or_else(|| fit(&candidates[3], width, style.unicode))
+        .unwrap_or_else(|| fit(&candidates[4], width, style.unicode))
 }
 
 fn trouble(step: &StepReport) -> String {
@@ -105,11 +106,10 @@ fn pace(decided: u64, total: u64, progress: &Progress) -> String {
     }
 }
 
-fn bar(decided: u64, total: u64, unicode: bool) -> String {
-    const WIDTH: u64 = 20;
-    let full = (decided.min(total) * WIDTH / total.max(1)) as usize;
+fn bar(decided: u64, total: u64, columns: u64, unicode: bool) -> String {
+    let full = (decided.min(total) * columns / total.max(1)) as usize;
     let (done, left) = if unicode { ("█", "░") } else { ("#", "-") };
-    let bar = done.repeat(full) + &left.repeat(WIDTH as usize - full);
+    let bar = done.repeat(full) + &left.repeat(columns as usize - full);
     if unicode { bar } else { format!("[{bar}]") }
 }
 
@@ -126,7 +126,14 @@ fn waiting_line(
         format!("{} (checked {ago} ago)", waiting.status)
     });
     let text = match (&progress.waiting_for, checked) {
-        (Some(what), Some(checked)) => format!("  waits for {what}: {checked}"),
+        (Some(what), Some(checked)) => {
+            let whole = format!("  waits for {what}: {checked}");
+            if columns(&harmless(&whole)) <= width {
+                whole
+            } else {
+                format!("  waits: {checked}")
+            }
+        }
         (Some(what), None) => format!("  waits for {what}"),
         (None, Some(checked)) => format!("  waits: {checked}"),
         (None, None) => return None,
