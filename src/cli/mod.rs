@@ -10,7 +10,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand, ValueEnum};
+use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 
 use crate::diagnostic::{self, Diagnostic, Kind};
@@ -18,8 +18,11 @@ use crate::document::LARGEST_FILE;
 use crate::runbook::Runbook;
 use crate::ui::{Colours, Ui};
 
+pub mod completions;
 pub mod parameters;
+pub mod runs;
 pub mod schema;
+pub mod show;
 pub mod validate;
 
 /// How the command ends.
@@ -66,9 +69,9 @@ impl From<Exit> for ExitCode {
 #[derive(Debug, Parser)]
 #[command(name = "runbook", version, arg_required_else_help = true, max_term_width = 100)]
 pub struct Cli {
-    /// How data is printed.
-    #[arg(long, global = true, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
+    /// How data is printed; csv and jsonl are for the Workflows of `show`.
+    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    pub output: Format,
     /// When colours are used; NO_COLOR is obeyed.
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,
@@ -77,11 +80,35 @@ pub struct Cli {
     pub verb: Verb,
 }
 
-/// How data is printed.
+/// What `--output` takes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-pub enum Output {
+pub enum Format {
     /// For people.
     #[default]
+    Text,
+    /// For programs.
+    Json,
+    /// An object a line.
+    Jsonl,
+    /// RFC 4180, with a header line.
+    Csv,
+}
+
+impl Format {
+    /// For verbs that print no long lists; none where this is a list's format.
+    fn output(self) -> Option<Output> {
+        match self {
+            Self::Text => Some(Output::Text),
+            Self::Json => Some(Output::Json),
+            Self::Jsonl | Self::Csv => None,
+        }
+    }
+}
+
+/// How data is printed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// For people.
     Text,
     /// For programs.
     Json,
@@ -113,15 +140,31 @@ impl From<Colour> for Colours {
 pub enum Verb {
     /// Check runbooks offline: all problems at once
     Validate(validate::Arguments),
+    /// List the runs of this user, the newest first
+    Runs,
+    /// Show what happened in a run: steps, times, questions and answers, counts
+    Show(show::Arguments),
     /// Print a JSON Schema, for editors
     Schema(schema::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
 }
 
 impl Verb {
-    fn run(self, ui: &Ui, output: Output) -> Exit {
+    fn run(self, ui: &Ui, format: Format) -> Exit {
+        if let Self::Show(arguments) = &self {
+            return show::run(arguments, ui, format);
+        }
+        let Some(output) = format.output() else {
+            ui.error("--output csv and jsonl are for `runbook show`", None);
+            return Exit::Invalid;
+        };
         match self {
             Self::Validate(arguments) => validate::run(&arguments, ui, output),
+            Self::Runs => runs::run(ui, output),
+            Self::Show(arguments) => show::run(&arguments, ui, format),
             Self::Schema(arguments) => schema::run(&arguments, ui),
+            Self::Completions(arguments) => completions::run(&arguments, Cli::command(), ui),
         }
     }
 }

@@ -2,30 +2,13 @@
 //!
 //! Reads the ends of each journal only; nothing is checked in between. Wiring and layout.
 
-use clap::{Args, ValueEnum};
 use serde::Serialize;
 
+use super::{Exit, Output};
 use crate::journal::{self, Holder, JournalError, Listed};
 use crate::record::RunStatus;
 use crate::report::{Ending, Header, Report, write_json};
 use crate::ui::{Align, Style, Table, Ui, moment};
-
-/// List the runs of this user, the newest first
-#[derive(Debug, Args)]
-pub struct Runs {
-    /// How to print them
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
-}
-
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// A table
-    Text,
-    /// A JSON array
-    Json,
-}
 
 /// One run as JSON. Fields are only ever added.
 #[derive(Debug, Serialize)]
@@ -46,21 +29,26 @@ pub struct Run {
     pub error: Option<String>,
 }
 
-/// Runs the verb; the exit code.
-pub fn run(args: &Runs, ui: &Ui) -> u8 {
+/// Runs the verb.
+pub fn run(ui: &Ui, output: Output) -> Exit {
     match journal::list() {
-        Ok(listed) => print(listed, args.output, ui),
+        Ok(listed) => print(listed, output, ui),
         Err(error) => refused(&error, ui),
     }
 }
 
-/// Prints an error about a journal; the exit code.
-pub fn refused(error: &JournalError, ui: &Ui) -> u8 {
+/// Prints an error about a journal.
+pub fn refused(error: &JournalError, ui: &Ui) -> Exit {
     ui.error(&error.to_string(), Some(&error.hint()));
-    error.exit_code()
+    match error.exit_code() {
+        2 => Exit::Invalid,
+        4 => Exit::Refused,
+        70 => Exit::Bug,
+        _ => Exit::Failed,
+    }
 }
 
-fn print(listed: Vec<Listed>, output: Output, ui: &Ui) -> u8 {
+fn print(listed: Vec<Listed>, output: Output, ui: &Ui) -> Exit {
     let runs: Vec<Run> = listed.into_iter().map(Run::of).collect();
     let printed = match output {
         Output::Json => ui.write_data(|out| {
@@ -76,13 +64,13 @@ fn print(listed: Vec<Listed>, output: Output, ui: &Ui) -> u8 {
     written(printed, ui)
 }
 
-/// The exit code after data was written.
-pub fn written(result: std::io::Result<()>, ui: &Ui) -> u8 {
+/// How the command ends after data was written.
+pub fn written(result: std::io::Result<()>, ui: &Ui) -> Exit {
     match result {
-        Ok(()) => 0,
+        Ok(()) => Exit::Done,
         Err(error) => {
             ui.error(&format!("cannot write to stdout: {error}"), None);
-            1
+            Exit::Failed
         }
     }
 }

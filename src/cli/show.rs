@@ -5,63 +5,46 @@
 
 use std::path::Path;
 
-use clap::{Args, ValueEnum};
+use clap::Args;
 
 use super::runs::{refused, written};
+use super::{Exit, Format};
 use crate::journal::{self, JournalError};
 use crate::report::{Layout, Located, Report, Workflows};
 use crate::ui::Ui;
 
-/// Show what happened in a run: steps, times, questions and answers, counts
+/// Show what happened in a run.
 #[derive(Debug, Args)]
-pub struct Show {
+pub struct Arguments {
     /// Run id, a beginning of it that no other run has, or the state file's path
     #[arg(value_name = "RUN")]
     pub run: String,
-    /// List each Workflow: row, strategy, state, old and new Run ID, error
+    /// List each Workflow: row, strategy, state, old and new Run ID, error; --output csv and jsonl do
     #[arg(long)]
     pub workflows: bool,
-    /// How to print it; csv and jsonl list the Workflows
-    #[arg(long, value_enum, default_value_t = Output::Text)]
-    pub output: Output,
 }
 
-/// How to print.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
-pub enum Output {
-    /// For people
-    Text,
-    /// One JSON document; with --workflows an array
-    Json,
-    /// Workflows, a JSON object a line
-    Jsonl,
-    /// Workflows as RFC 4180, with a header line
-    Csv,
-}
-
-impl Show {
-    fn layout(&self) -> Option<Layout> {
-        match (self.output, self.workflows) {
-            (Output::Csv, _) => Some(Layout::Csv),
-            (Output::Jsonl, _) => Some(Layout::JsonLines),
-            (Output::Json, true) => Some(Layout::Json),
-            (Output::Text, true) => Some(Layout::Text),
-            (Output::Json | Output::Text, false) => None,
+impl Arguments {
+    /// How Workflows are written; none where they are not asked for.
+    fn layout(&self, format: Format) -> Option<Layout> {
+        match (format, self.workflows) {
+            (Format::Csv, _) => Some(Layout::Csv),
+            (Format::Jsonl, _) => Some(Layout::JsonLines),
+            (Format::Json, true) => Some(Layout::Json),
+            (Format::Text, true) => Some(Layout::Text),
+            (Format::Json | Format::Text, false) => None,
         }
     }
 }
 
-/// Runs the verb; the exit code.
-pub fn run(args: &Show, ui: &Ui) -> u8 {
-    match show(args, ui) {
-        Ok(code) => code,
-        Err(error) => refused(&error, ui),
-    }
+/// Runs the verb.
+pub fn run(arguments: &Arguments, ui: &Ui, format: Format) -> Exit {
+    show(arguments, ui, format).unwrap_or_else(|error| refused(&error, ui))
 }
 
-fn show(args: &Show, ui: &Ui) -> Result<u8, JournalError> {
-    let path = journal::find(&args.run)?;
-    let printed = match args.layout() {
+fn show(arguments: &Arguments, ui: &Ui, format: Format) -> Result<Exit, JournalError> {
+    let path = journal::find(&arguments.run)?;
+    let printed = match arguments.layout(format) {
         Some(layout) => {
             let mut workflows = Workflows::new();
             read(&path, ui, |record| workflows.apply(record))?;
@@ -71,8 +54,8 @@ fn show(args: &Show, ui: &Ui) -> Result<u8, JournalError> {
             let mut report = Report::new();
             read(&path, ui, |record| report.apply(record))?;
             let located = locate(&path, &report);
-            match args.output {
-                Output::Json => ui.write_data(|out| report.write_json(&located, out)),
+            match format {
+                Format::Json => ui.write_data(|out| report.write_json(&located, out)),
                 _ => ui.data(&report.text(&located, ui.out_style())),
             }
         }

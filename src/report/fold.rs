@@ -106,8 +106,8 @@ impl Report {
     }
 
     /// The word that a step wants, where the plan says it.
-    pub fn word(&self, step: &str) -> Option<&str> {
-        self.facts.steps.get(step)?.word.as_deref()
+    pub fn word(&self, step: &str) -> Option<String> {
+        self.facts.step(step).word
     }
 
     /// Time between the first record and the last.
@@ -471,7 +471,7 @@ impl Report {
         if let Some(index) = self.steps.iter().position(|step| step.step == id) {
             return index;
         }
-        let facts = self.facts.steps.get(id).cloned().unwrap_or_default();
+        let facts = self.facts.step(id);
         self.steps
             .push(StepReport::new(id, facts.title, facts.parent));
         self.steps.len() - 1

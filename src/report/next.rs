@@ -55,8 +55,6 @@ impl Report {
         let step = &open.place.step;
         match (self.word(step), &open.what) {
             (Some(word), _) => {
-                // A word that the plan does not know yet is left to the reader.
-                let word = if word.contains("${{") { "WORD" } else { word };
                 let flag = format!("--confirm {}", shell_word(&format!("{step}={word}")));
                 line.with(&flag, "Confirm without a terminal")
             }
@@ -108,7 +106,7 @@ impl Report {
     fn give_classes(&self, within: &[&StepReport], line: &Line) -> Option<Next> {
         let types = within.iter().flat_map(|step| step.unmatched.keys());
         let flags: Vec<String> = types
-            .map(|name| shell_word(&format!("{}.{name}=CLASS", self.facts.classes)).into_owned())
+            .map(|name| shell_word(&format!("{}.{name}=CLASS", self.facts.classes())).into_owned())
             .map(|entry| format!("-p {entry}"))
             .collect();
         let why = "Give the types that no row takes a class";

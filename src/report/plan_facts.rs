@@ -4,8 +4,11 @@
 //! with less in it.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use serde_json::Value;
+
+use crate::runbook::{Parameters, Runbook, Step, StepBody};
 
 /// Of one step.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -24,103 +27,121 @@ pub(super) struct PlanFacts {
     pub(super) namespace: String,
     pub(super) digest: String,
     pub(super) params: Value,
-    /// The parameter that holds the classes.
-    pub(super) classes: String,
-    pub(super) steps: BTreeMap<String, StepFacts>,
+    file: String,
+    source: String,
+    parameters: Parameters,
+    inside: OnceLock<Inside>,
+}
+
+/// What the runbook's text says: read when it is first needed, because a list of runs does not need it.
+#[derive(Clone, Debug, Default)]
+struct Inside {
+    classes: Option<String>,
+    steps: BTreeMap<String, StepFacts>,
 }
 
 impl PlanFacts {
     pub(super) fn read(plan: &Value) -> Self {
-        let mut facts = Self {
-            name: first(plan, &["/runbook/name", "/name"]),
-            title: first(plan, &["/runbook/title", "/title"]),
-            address: first(
-                plan,
-                &[
-                    "/address",
-                    "/preflight/address",
-                    "/survey/preflight/address",
-                ],
-            ),
-            namespace: first(
-                plan,
-                &[
-                    "/namespace",
-                    "/preflight/namespace",
-                    "/survey/preflight/namespace",
-                ],
-            ),
-            digest: first(plan, &["/digest", "/runbook/digest"]),
-            params: ["/params", "/parameters"]
-                .iter()
-                .find_map(|path| plan.pointer(path))
+        let parameters = plan.pointer("/parameters").cloned();
+        Self {
+            name: first(plan, "/name"),
+            title: first(plan, "/title"),
+            address: first(plan, "/survey/preflight/address"),
+            namespace: first(plan, "/survey/preflight/namespace"),
+            digest: first(plan, "/digest"),
+            params: plan
+                .pointer("/parameters/values")
                 .cloned()
                 .unwrap_or(Value::Null),
-            classes: classify(plan).unwrap_or_else(|| "classes".to_owned()),
-            steps: BTreeMap::new(),
-        };
-        if let Some(steps) = plan
-            .pointer("/steps")
-            .or_else(|| plan.pointer("/runbook/steps"))
-        {
-            facts.read_steps(steps, None);
+            file: first(plan, "/file"),
+            source: first(plan, "/source"),
+            parameters: parameters
+                .and_then(|value| serde_json::from_value(value).ok())
+                .unwrap_or_default(),
+            inside: OnceLock::new(),
         }
-        facts
     }
 
-    fn read_steps(&mut self, steps: &Value, parent: Option<&str>) {
-        for step in steps.as_array().into_iter().flatten() {
-            let id = first(step, &["/id", "/step"]);
-            if id.is_empty() {
-                continue;
-            }
-            let facts = StepFacts {
-                title: first(step, &["/title"]),
-                parent: parent.map(str::to_owned),
-                word: Some(first(
-                    step,
-                    &["/word", "/confirm/type", "/confirm/word", "/confirm"],
-                ))
-                .filter(|word| !word.is_empty()),
-            };
-            for nested in ["/repeat/steps", "/steps", "/repeats/steps"] {
-                if let Some(nested) = step.pointer(nested) {
-                    self.read_steps(nested, Some(&id));
-                }
-            }
-            self.steps.insert(id, facts);
-        }
+    fn inside(&self) -> &Inside {
+        self.inside.get_or_init(|| {
+            let runbook = Runbook::parse(&self.file, self.source.as_bytes());
+            runbook.map_or_else(
+                |_| Inside::default(),
+                |book| Inside::of(&book, &self.parameters),
+            )
+        })
+    }
+
+    pub(super) fn step(&self, id: &str) -> StepFacts {
+        self.inside().steps.get(id).cloned().unwrap_or_default()
+    }
+
+    /// The parameter that holds the classes.
+    pub(super) fn classes(&self) -> &str {
+        self.inside().classes.as_deref().unwrap_or("classes")
     }
 
     /// The outermost step around `step`, itself where there is none.
     pub(super) fn root<'a>(&'a self, mut step: &'a str) -> &'a str {
-        while let Some(parent) = self.steps.get(step).and_then(|s| s.parent.as_deref()) {
+        let steps = &self.inside().steps;
+        while let Some(parent) = steps.get(step).and_then(|s| s.parent.as_deref()) {
             step = parent;
         }
         step
     }
 }
 
-fn first(value: &Value, paths: &[&str]) -> String {
-    paths
-        .iter()
-        .find_map(|path| value.pointer(path).and_then(Value::as_str))
-        .unwrap_or_default()
-        .to_owned()
-}
+impl Inside {
+    fn of(runbook: &Runbook, parameters: &Parameters) -> Self {
+        let mut classified = runbook
+            .decisions
+            .values()
+            .filter_map(|d| d.classify.as_ref());
+        let mut inside = Self {
+            classes: classified.find_map(|classify| parameter(classify.types.as_ref()?.as_str()?)),
+            steps: BTreeMap::new(),
+        };
+        let scope = runbook.scope(parameters, &BTreeMap::new(), &Value::Null);
+        let word = |step: &Step| {
+            let confirm = Value::String(step.confirm.clone()?);
+            // A word that only an earlier step's output tells is left to the reader.
+            let word = runbook.render(&confirm, &scope).ok();
+            let text = word.map(|word| {
+                word.as_str()
+                    .map_or_else(|| word.to_string(), str::to_owned)
+            });
+            Some(text.unwrap_or_else(|| "WORD".to_owned()))
+        };
+        inside.add(&runbook.steps, None, &word);
+        inside
+    }
 
-/// The parameter that some `classify` reads.
-fn classify(value: &Value) -> Option<String> {
-    match value {
-        Value::Object(fields) => fields.iter().find_map(|(name, value)| match value {
-            Value::String(text) if name == "classify" => parameter(text),
-            value => classify(value),
-        }),
-        Value::Array(items) => items.iter().find_map(classify),
-        _ => None,
+    fn add(
+        &mut self,
+        steps: &[Step],
+        parent: Option<&str>,
+        word: &dyn Fn(&Step) -> Option<String>,
+    ) {
+        for step in steps {
+            let facts = StepFacts {
+                title: step.title.clone().unwrap_or_default(),
+                parent: parent.map(str::to_owned),
+                word: word(step),
+            };
+            self.steps.insert(step.id.clone(), facts);
+            if let StepBody::Repeat { steps, .. } = &step.body {
+                self.add(steps, Some(&step.id), word);
+            }
+        }
     }
 }
 
+fn first(value: &Value, path: &str) -> String {
+    let text = value.pointer(path).and_then(Value::as_str);
+    text.unwrap_or_default().to_owned()
+}
+
+/// The parameter that an expression reads.
 fn parameter(expression: &str) -> Option<String> {
     let (_, after) = expression.split_once("params.")?;
     let name: String = after
@@ -128,27 +149,4 @@ fn parameter(expression: &str) -> Option<String> {
         .take_while(|c| c.is_ascii_alphanumeric() || *c == '_')
         .collect();
     (!name.is_empty()).then_some(name)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use serde_json::json;
-
-    #[test]
-    fn steps_titles_words_and_classes_are_found() {
-        let facts = PlanFacts::read(&json!({
-            "runbook": { "name": "n" }, "namespace": "prod",
-            "decisions": { "running": { "classify": "${{ params.kinds }}" } },
-            "steps": [
-                { "id": "drain", "repeat": { "steps": [{ "id": "recover", "title": "Recover" }] } },
-                { "id": "clean", "confirm": { "type": "bad" } },
-            ],
-        }));
-        assert_eq!(facts.name, "n");
-        assert_eq!(facts.classes, "kinds");
-        assert_eq!(facts.root("recover"), "drain");
-        assert_eq!(facts.steps["recover"].title, "Recover");
-        assert_eq!(facts.steps["clean"].word.as_deref(), Some("bad"));
-    }
 }

@@ -5,9 +5,11 @@
 
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+
 use super::{Line, Narrator, Ui, status_lines};
-use crate::record::Record;
-use crate::report::{Report, Tone};
+use crate::record::{Place, Record};
+use crate::report::{Report, Style, Tone};
 use crate::run::{Display, Progress};
 
 /// Live lines are made at most this often: a rehearsal's hours pass in moments.
@@ -22,6 +24,36 @@ pub struct LiveDisplay {
     drawn: Option<Instant>,
     spoken: Instant,
     said: Vec<String>,
+    waits: Waits,
+}
+
+/// What is waited for, over several pieces of progress: not each repeats it.
+#[derive(Default)]
+struct Waits {
+    step: Option<Place>,
+    what: Option<String>,
+    calling: bool,
+    /// When the last call ended: what is waited for was asked about then.
+    checked: Option<Timestamp>,
+}
+
+impl Waits {
+    fn follow(&mut self, progress: &Progress) {
+        if self.step != progress.step || progress.in_flight > 0 {
+            self.what = None;
+        }
+        if self.step != progress.step {
+            self.step.clone_from(&progress.step);
+            self.checked = None;
+        }
+        if self.calling && progress.in_flight == 0 {
+            self.checked = Some(progress.now);
+        }
+        self.calling = progress.in_flight > 0;
+        if progress.waiting_for.is_some() {
+            self.what.clone_from(&progress.waiting_for);
+        }
+    }
 }
 
 impl LiveDisplay {
@@ -37,6 +69,7 @@ impl LiveDisplay {
             drawn: None,
             spoken: Instant::now(),
             said: Vec::new(),
+            waits: Waits::default(),
         }
     }
 
@@ -45,12 +78,20 @@ impl LiveDisplay {
         self.narrator.report()
     }
 
+    fn lines(&self, progress: &Progress, style: Style) -> Vec<String> {
+        let progress = Progress {
+            waiting_for: self.waits.what.clone(),
+            ..progress.clone()
+        };
+        status_lines(self.report(), &progress, self.waits.checked, style)
+    }
+
     fn draw(&mut self, progress: &Progress) {
         if self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAW) {
             return;
         }
         self.drawn = Some(Instant::now());
-        let lines = status_lines(self.report(), progress, self.ui.err_style());
+        let lines = self.lines(progress, self.ui.err_style());
         self.ui.draw(&lines);
     }
 
@@ -62,7 +103,7 @@ impl LiveDisplay {
         self.spoken = Instant::now();
         let mut plain = self.ui.err_style();
         plain.width = None;
-        let lines = status_lines(self.report(), progress, plain);
+        let lines = self.lines(progress, plain);
         if lines == self.said {
             return;
         }
@@ -86,6 +127,7 @@ impl Display for LiveDisplay {
     }
 
     fn progress(&mut self, progress: &Progress) {
+        self.waits.follow(progress);
         match self.ui.is_live() {
             true => self.draw(progress),
             false => self.speak(progress),

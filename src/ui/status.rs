@@ -3,20 +3,28 @@
 //! Pure: from a report, progress and a style. Parts are left out, the least important first, until a
 //! line fits.
 
+use jiff::Timestamp;
+
 use crate::report::{
     Report, StepReport, Style, about, columns, count, duration, fit, harmless, number, time_of_day,
 };
 use crate::run::Progress;
 
 /// One line for the step's Workflows, one for what is waited for.
-pub fn status_lines(report: &Report, progress: &Progress, style: Style) -> Vec<String> {
+/// `checked` is when what is waited for was last asked about.
+pub fn status_lines(
+    report: &Report,
+    progress: &Progress,
+    checked: Option<Timestamp>,
+    style: Style,
+) -> Vec<String> {
     let width = style.width.unwrap_or(120).saturating_sub(1);
     let step = current(report, progress);
     let mut lines = Vec::new();
     if let Some(step) = step {
         lines.push(step_line(step, progress, style, width));
     }
-    lines.extend(waiting_line(step, progress, style, width));
+    lines.extend(waiting_line(step, progress, checked, style, width));
     if lines.is_empty() {
         lines.push(now(progress));
     }
@@ -117,25 +125,30 @@ fn bar(decided: u64, total: u64, columns: u64, unicode: bool) -> String {
 fn waiting_line(
     step: Option<&StepReport>,
     progress: &Progress,
+    checked: Option<Timestamp>,
     style: Style,
     width: usize,
 ) -> Option<String> {
     let last = step.and_then(|step| step.waiting.as_ref());
-    let checked = last.map(|waiting| {
-        let ago = duration(progress.now.duration_since(waiting.at));
-        format!("{} (checked {ago} ago)", waiting.status)
+    let at = checked.max(last.map(|waiting| waiting.at));
+    let ago = at.map(|at| {
+        let ago = duration(progress.now.duration_since(at));
+        format!(" (checked {ago} ago)")
     });
-    let text = match (&progress.waiting_for, checked) {
-        (Some(what), Some(checked)) => {
-            let whole = format!("  waits for {what}: {checked}");
+    let ago = ago.unwrap_or_default();
+    let what = progress.waiting_for.as_deref();
+    let status = last.map(|waiting| waiting.status.as_str());
+    let text = match (what, status) {
+        (Some(what), Some(status)) if what != status => {
+            let whole = format!("  waits for {what}: {status}{ago}");
             if columns(&harmless(&whole)) <= width {
                 whole
             } else {
-                format!("  waits: {checked}")
+                format!("  waits: {status}{ago}")
             }
         }
-        (Some(what), None) => format!("  waits for {what}"),
-        (None, Some(checked)) => format!("  waits: {checked}"),
+        (Some(what), _) => format!("  waits for {what}{ago}"),
+        (None, Some(status)) => format!("  waits: {status}{ago}"),
         (None, None) => return None,
     };
     Some(fit(&harmless(&text), width, style.unicode))

@@ -1,6 +1,7 @@
 //! What a run looks like: records in, text out, at several widths; and each Workflow in each layout.
 
 use std::io::Write as _;
+use std::process::{Command, Stdio};
 
 use runbook::record::{
     Answer, Body, Certainty, Claim, FORMAT, Flags, Health, Leftover, Means, Outcome, Place,
@@ -92,6 +93,7 @@ impl Journal {
                 version: None,
                 reset_run_id: None,
                 history_length: 4,
+                attempt: 0,
             }),
             deadline: jiff::Timestamp::UNIX_EPOCH,
         };
@@ -171,20 +173,60 @@ fn rows() -> Question {
     }
 }
 
+/// A runbook with a loop, classes and a word.
+const SOURCE: &str = r#"
+schema: runbook/v1
+name: recover-pinned-workflows
+title: Recover pinned Workflows
+params:
+  bad: { type: version, description: The faulty Version }
+  kinds: { type: map, enum: [move_only], description: What may be done }
+strategies:
+  move: { action: workflows.update_options, with: { version: "${{ params.bad }}" } }
+decisions:
+  running:
+    scope: ExecutionStatus = 'Running'
+    classify: ${{ params.kinds }}
+    hit_policy: first
+    unmatched: halt
+    rows:
+      - { id: others, class: move_only, apply: move }
+steps:
+  - id: stop_rollout
+    title: Stop the rollout
+    action: deployment.describe
+    with: { deployment: "${{ params.bad.deployment }}" }
+  - id: drain
+    repeat:
+      until: ${{ steps.drainage.running == 0 }}
+      every: 30s
+      timeout: 2h
+      steps:
+        - { id: recover, action: decision.apply, with: { decision: running } }
+        - { id: drainage, action: deployment.drainage, with: { version: "${{ params.bad }}" } }
+  - id: clean_up
+    title: Delete the bad Version
+    action: deployment.delete_version
+    with: { version: "${{ params.bad }}" }
+    confirm: { type: "${{ params.bad.build_id }}" }
+"#;
+
+#[test]
+fn the_runbook_of_these_tests_is_one() {
+    let parsed = runbook::runbook::Runbook::parse("r.yaml", SOURCE.as_bytes());
+    let wrong = parsed.err().unwrap_or_default();
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
 fn opened() -> Body {
     Body::Opened {
         format: FORMAT,
         run: RunId("rb-7f3a".to_owned()),
         plan: Box::new(json!({
-            "runbook": { "name": "recover-pinned-workflows", "title": "Recover pinned Workflows" },
-            "address": "127.0.0.1:7233", "namespace": "prod", "digest": "abc",
-            "params": { "bad": "orders:bad" },
-            "decisions": { "running": { "classify": "${{ params.classes }}" } },
-            "steps": [
-                { "id": "stop_rollout", "title": "Stop the rollout" },
-                { "id": "drain", "repeat": { "steps": [{ "id": "recover" }, { "id": "drainage" }] } },
-                { "id": "clean_up", "title": "Delete the bad Version", "confirm": { "type": "bad" } },
-            ],
+            "name": "recover-pinned-workflows", "title": "Recover pinned Workflows", "digest": "abc",
+            "file": "recover-pinned-workflows.yaml", "source": SOURCE,
+            "parameters": { "values": { "bad": "orders:bad", "kinds": { "Invoice": "move_only" } } },
+            "survey": { "preflight": { "address": "127.0.0.1:7233", "namespace": "prod" } },
         })),
         tool: "0.1.0".to_owned(),
         dry: false,
@@ -433,8 +475,10 @@ fn live_lines_show_how_far_it_is() {
         now: report.last.expect("a record"),
         simulated: false,
     };
-    insta::assert_snapshot!(at_widths(|style| status_lines(&report, &progress, style)
-        .join("\n")
+    insta::assert_snapshot!(at_widths(|style| status_lines(
+        &report, &progress, None, style
+    )
+    .join("\n")
         + "\n"));
 }
 
@@ -452,8 +496,10 @@ fn live_lines_show_what_is_waited_for() {
         now: last + jiff::SignedDuration::from_secs(75),
         simulated: true,
     };
-    insta::assert_snapshot!(at_widths(|style| status_lines(&report, &progress, style)
-        .join("\n")
+    insta::assert_snapshot!(at_widths(|style| status_lines(
+        &report, &progress, None, style
+    )
+    .join("\n")
         + "\n"));
 }
 
@@ -481,7 +527,7 @@ fn every_live_line_fits() {
             now: report.last.expect("a record"),
             simulated: true,
         };
-        for line in status_lines(&report, &progress, unicode(width)) {
+        for line in status_lines(&report, &progress, None, unicode(width)) {
             assert!(runbook::report::columns(&line) < width, "{width}: {line}");
         }
     }
@@ -629,7 +675,7 @@ fn what_to_do_next_after_each_ending() {
     assert_eq!(
         commands(&halted()),
         [
-            r"runbook resume rb-7f3a -p 'classes.Refund'\''s=CLASS'",
+            r"runbook resume rb-7f3a -p 'kinds.Refund'\''s=CLASS'",
             "runbook resume rb-7f3a --retry-failed",
             "runbook resume rb-7f3a --accept drain",
         ]
@@ -728,4 +774,98 @@ fn each_workflow_in_each_layout() {
     assert_eq!(array.as_array().map(Vec::len), Some(261));
     assert_eq!(array[260]["workflow_id"], "a \"quoted\", id\u{202e}");
     assert_eq!(array[240]["state"], "done");
+}
+
+/// A folder of journals with one run in it, and the built binary on it.
+struct Home {
+    folder: tempfile::TempDir,
+}
+
+impl Home {
+    fn with(journal: &Journal) -> Self {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("runbook").join("rb-7f3a.jsonl");
+        std::fs::create_dir_all(path.parent().expect("a parent")).expect("a folder");
+        let mut file = runbook::journal::Journal::create(&path).expect("a journal");
+        for records in journal.records.chunks(50) {
+            file.append(records).expect("records");
+        }
+        Self { folder }
+    }
+
+    fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
+        command
+            .args(arguments)
+            .env_clear()
+            .env("XDG_STATE_HOME", self.folder.path());
+        command
+    }
+
+    /// Exit code, stdout and stderr together, with the folder's name replaced.
+    fn run(&self, arguments: &[&str]) -> String {
+        let output = self.command(arguments).output().expect("the binary");
+        let out = String::from_utf8(output.stdout).expect("UTF-8");
+        let err = String::from_utf8(output.stderr).expect("UTF-8");
+        let code = output.status.code();
+        let all = format!(
+            "$ runbook {}\n{out}--- stderr\n{err}--- exit {code:?}\n",
+            arguments.join(" ")
+        );
+        all.replace(&self.folder.path().display().to_string(), "STATE")
+    }
+}
+
+#[test]
+fn runs_and_show_read_the_journals() {
+    let home = Home::with(&halted());
+    let all = [
+        home.run(&["runs"]),
+        home.run(&["show", "7f"]),
+        home.run(&["show", "nothing"]),
+        home.run(&["runs", "--output", "csv"]),
+    ];
+    insta::assert_snapshot!(all.concat());
+    let json: Value =
+        serde_json::from_str(&stdout(&home, &["runs", "--output", "json"])).expect("JSON");
+    assert_eq!(json[0]["state"], "halted");
+    assert_eq!(json[0]["run"]["id"], "rb-7f3a");
+    let csv = stdout(&home, &["show", "rb-7f3a", "--output", "csv"]);
+    assert_eq!(csv.lines().count(), 261);
+    let jsonl = stdout(
+        &home,
+        &["show", "rb-7f3a", "--workflows", "--output", "jsonl"],
+    );
+    let last: Value = serde_json::from_str(jsonl.lines().last().expect("a line")).expect("JSON");
+    assert_eq!(last["state"], "released");
+}
+
+fn stdout(home: &Home, arguments: &[&str]) -> String {
+    let output = home.command(arguments).output().expect("the binary");
+    assert!(output.status.success(), "{output:?}");
+    String::from_utf8(output.stdout).expect("UTF-8")
+}
+
+#[test]
+fn a_reader_that_went_away_is_no_error() {
+    let home = Home::with(&halted());
+    let mut command = home.command(&["show", "rb-7f3a", "--output", "csv"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().expect("the binary");
+    drop(child.stdout.take());
+    let output = child.wait_with_output().expect("an end");
+    assert_eq!(String::from_utf8_lossy(&output.stderr), "");
+    assert_eq!(output.status.code(), Some(0));
+}
+
+#[test]
+fn every_shell_gets_completions_that_know_the_verbs() {
+    let home = Home::with(&beginning());
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let script = stdout(&home, &["completions", shell]);
+        assert!(
+            script.contains("show") && script.contains("completions"),
+            "{shell}"
+        );
+    }
 }
