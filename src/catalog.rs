@@ -330,6 +330,7 @@ pub const ACTIONS: &[Action] = &[
             "running_child",
             "no_completed_task",
             "never_dispatched",
+            "reset_before",
             "not_resettable",
         ],
     },

@@ -38,8 +38,16 @@ impl Source {
     /// Takes a file's name (for messages) and its text.
     pub fn new(name: impl Into<String>, text: impl Into<String>) -> Self {
         let text = text.into();
-        let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(at, _)| at + 1)).collect();
-        Self { inner: Arc::new(SourceInner { name: name.into(), text, lines }) }
+        let lines = std::iter::once(0)
+            .chain(text.match_indices('\n').map(|(at, _)| at + 1))
+            .collect();
+        Self {
+            inner: Arc::new(SourceInner {
+                name: name.into(),
+                text,
+                lines,
+            }),
+        }
     }
 
     /// The file's name.
@@ -55,7 +63,11 @@ impl Source {
     /// Line and column, from 1; columns are characters.
     pub fn line_column(&self, offset: usize) -> (usize, usize) {
         let offset = self.floor(offset);
-        let line = self.inner.lines.partition_point(|start| *start <= offset).max(1);
+        let line = self
+            .inner
+            .lines
+            .partition_point(|start| *start <= offset)
+            .max(1);
         let start = self.inner.lines[line - 1];
         (line, self.inner.text[start..offset].chars().count() + 1)
     }
@@ -63,12 +75,18 @@ impl Source {
     /// The bytes of a line (from 1) without its line break.
     fn line_range(&self, line: usize) -> Range<usize> {
         let start = self.inner.lines[line - 1];
-        let end = self.inner.lines.get(line).map_or(self.inner.text.len(), |next| next - 1);
+        let end = self
+            .inner
+            .lines
+            .get(line)
+            .map_or(self.inner.text.len(), |next| next - 1);
         start..start + self.inner.text[start..end].trim_end_matches('\r').len()
     }
 
     fn floor(&self, offset: usize) -> usize {
-        self.inner.text.floor_char_boundary(offset.min(self.inner.text.len()))
+        self.inner
+            .text
+            .floor_char_boundary(offset.min(self.inner.text.len()))
     }
 }
 
@@ -134,14 +152,26 @@ pub struct Diagnostic {
 
 impl Diagnostic {
     /// A problem at bytes of a file.
-    pub fn at(source: &Source, range: Range<usize>, kind: Kind, message: impl Into<String>) -> Self {
+    pub fn at(
+        source: &Source,
+        range: Range<usize>,
+        kind: Kind,
+        message: impl Into<String>,
+    ) -> Self {
         let position = position(source, range);
-        Self { file: Some(source.name().to_owned()), position: Some(position), ..Self::plain(kind, message) }
+        Self {
+            file: Some(source.name().to_owned()),
+            position: Some(position),
+            ..Self::plain(kind, message)
+        }
     }
 
     /// A problem of a file as a whole.
     pub fn of_file(file: &str, kind: Kind, message: impl Into<String>) -> Self {
-        Self { file: Some(file.to_owned()), ..Self::plain(kind, message) }
+        Self {
+            file: Some(file.to_owned()),
+            ..Self::plain(kind, message)
+        }
     }
 
     /// A problem without a place.
@@ -230,19 +260,32 @@ pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by_key(Diagnostic::offset);
     let mut seen = std::collections::BTreeSet::new();
     diagnostics.retain(|diagnostic| {
-        seen.insert((diagnostic.file.clone(), diagnostic.offset(), diagnostic.message.clone()))
+        seen.insert((
+            diagnostic.file.clone(),
+            diagnostic.offset(),
+            diagnostic.message.clone(),
+        ))
     });
 }
 
 /// Renders diagnostics as text, in the order given; `colour` only for a terminal.
 pub fn render(diagnostics: &[Diagnostic], colour: bool, width: usize) -> String {
-    let renderer = if colour { Renderer::styled() } else { Renderer::plain() }.term_width(width.max(40));
+    let renderer = if colour {
+        Renderer::styled()
+    } else {
+        Renderer::plain()
+    }
+    .term_width(width.max(40));
     let mut text = String::new();
     for diagnostic in diagnostics.iter().take(MOST_SHOWN) {
         text.push_str(&render_one(&renderer, diagnostic));
         text.push_str("\n\n");
     }
-    if let Some(more) = diagnostics.len().checked_sub(MOST_SHOWN).filter(|more| *more > 0) {
+    if let Some(more) = diagnostics
+        .len()
+        .checked_sub(MOST_SHOWN)
+        .filter(|more| *more > 0)
+    {
         text.push_str(&format!("… and {more} more\n"));
     }
     text
@@ -253,7 +296,11 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
     match (&diagnostic.file, &diagnostic.position) {
         (Some(file), Some(position)) => {
             group = group
-                .element(Origin::path(file.as_str()).line(position.line).char_column(position.column))
+                .element(
+                    Origin::path(file.as_str())
+                        .line(position.line)
+                        .char_column(position.column),
+                )
                 .element(
                     Snippet::source(position.text.as_str())
                         .line_start(position.line)
@@ -286,13 +333,19 @@ mod tests {
         assert_eq!(source.line_column(7), (2, 4));
         let diagnostic = Diagnostic::at(&source, 8..9, Kind::Yaml, "m");
         let position = diagnostic.position.unwrap();
-        assert_eq!((position.line, position.column, position.text.as_str()), (2, 5, "üö: x"));
+        assert_eq!(
+            (position.line, position.column, position.text.as_str()),
+            (2, 5, "üö: x")
+        );
         assert_eq!(&position.text[position.underline], "x");
     }
 
     #[test]
     fn long_lines_are_cut_around_the_caret() {
-        let source = Source::new("f", format!("{}wrong{}", "x".repeat(1000), "y".repeat(1000)));
+        let source = Source::new(
+            "f",
+            format!("{}wrong{}", "x".repeat(1000), "y".repeat(1000)),
+        );
         let position = position(&source, 1000..1005);
         assert!(position.text.len() <= LONGEST_LINE);
         assert_eq!(&position.text[position.underline], "wrong");
@@ -312,8 +365,14 @@ mod tests {
 
     #[test]
     fn near_names_are_found() {
-        assert_eq!(nearest("incidnet", ["incident", "safe"]).as_deref(), Some("incident"));
-        assert_eq!(nearest("workflow.reset", ["workflows.reset"]).as_deref(), Some("workflows.reset"));
+        assert_eq!(
+            nearest("incidnet", ["incident", "safe"]).as_deref(),
+            Some("incident")
+        );
+        assert_eq!(
+            nearest("workflow.reset", ["workflows.reset"]).as_deref(),
+            Some("workflows.reset")
+        );
         assert_eq!(nearest("zzz", ["incident", "safe"]), None);
     }
 }

@@ -26,13 +26,10 @@ use crate::run::begin::{self, Unplanned};
 use crate::run::kill::{KillSwitch, Point};
 use crate::run::{Asking, Broken, Display, Loop, Operator, Progress, Reply};
 use crate::runbook::{ParameterInput, Runbook};
-use crate::simulator::facts::Facts;
-use crate::simulator::faults::{Fault, Kill};
 use crate::simulator::world::{Controller, Group, OperatorAct, Span, VersionWorld, World};
-use crate::simulator::{Simulator, WorldError};
+use crate::simulator::{Facts, Fault, Kill, Simulator, WorldError};
 use crate::steps::{Finish, Machine};
 use crate::survey::Status;
-use crate::temporal::Temporal;
 
 /// When every rehearsal begins: a Monday in winter, so that output does not change from day to day.
 const BEGINNING: &str = "2026-01-05T03:00:00Z";
@@ -196,27 +193,41 @@ impl Rehearsal {
     /// Every problem of the file, in the order of the text.
     pub fn parse(file: &str, bytes: &[u8]) -> Result<Self, Vec<Diagnostic>> {
         let (document, problems) = Document::parse(file, bytes);
-        let Some(document) = document.filter(|_| problems.is_empty()) else { return Err(problems) };
+        let Some(document) = document.filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
         let problems = schema().check(&document);
         if !problems.is_empty() {
             return Err(problems);
         }
         serde_json::from_value(document.root.to_json()).map_err(|error| {
             let message = format!("the file has the wrong shape: {error}");
-            vec![Diagnostic::of_file(file, crate::diagnostic::Kind::Schema, message)]
+            vec![Diagnostic::of_file(
+                file,
+                crate::diagnostic::Kind::Schema,
+                message,
+            )]
         })
     }
 
     /// A scenario's world.
     pub fn world(&self, scenario: &Scenario) -> World {
         let mut world = scenario.world.clone().unwrap_or_else(|| self.world.clone());
-        world.workflows.extend(scenario.with.workflows.iter().cloned());
-        world.controllers.extend(scenario.with.controllers.iter().cloned());
-        world.operators.extend(scenario.with.operators.iter().cloned());
+        world
+            .workflows
+            .extend(scenario.with.workflows.iter().cloned());
+        world
+            .controllers
+            .extend(scenario.with.controllers.iter().cloned());
+        world
+            .operators
+            .extend(scenario.with.operators.iter().cloned());
         for (name, version) in &scenario.with.versions {
             if let Some((deployment, build)) = name.split_once(':') {
                 if let Some(deployment) = world.deployments.get_mut(deployment) {
-                    deployment.versions.insert(build.to_owned(), version.clone());
+                    deployment
+                        .versions
+                        .insert(build.to_owned(), version.clone());
                 }
             }
         }
@@ -293,8 +304,16 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
     let stage = Stage::set(&rehearsing).await?;
     let memory = Memory::default();
     let scenario = &rehearsing.rehearsal.scenarios[rehearsing.name];
-    let kills: Vec<(Option<Point>, Option<Span>)> = scenario.kills.iter().map(|kill| (point(kill), kill.resumed_after)).collect();
-    let mut kills = rehearsing.kill.map(|kill| (Some(kill), None)).into_iter().chain(kills);
+    let kills: Vec<(Option<Point>, Option<Span>)> = scenario
+        .kills
+        .iter()
+        .map(|kill| (point(kill), kill.resumed_after))
+        .collect();
+    let mut kills = rehearsing
+        .kill
+        .map(|kill| (Some(kill), None))
+        .into_iter()
+        .chain(kills);
     let mut then = scenario.then.iter();
     let mut exits = Vec::new();
     let mut machine = Some(stage.fresh(&rehearsing).await?);
@@ -303,15 +322,28 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
     loop {
         let (kill, resumed_after) = kills.next().unwrap_or_default();
         let fresh = machine.take();
-        let exit = stage.attach(&mut rehearsing, &memory, fresh, std::mem::take(&mut flags), kill).await?;
+        let exit = stage
+            .attach(
+                &mut rehearsing,
+                &memory,
+                fresh,
+                std::mem::take(&mut flags),
+                kill,
+            )
+            .await?;
         exits.push(exit);
         if exit == KILLED {
             let pause = resumed_after.unwrap_or(Span::seconds(60));
             stage.clock.sleep(pause.0).await;
             continue;
         }
-        let Some(resume) = then.next().filter(|_| exit != 0) else { break };
-        stage.clock.sleep(resume.after.unwrap_or(Span::seconds(60)).0).await;
+        let Some(resume) = then.next().filter(|_| exit != 0) else {
+            break;
+        };
+        stage
+            .clock
+            .sleep(resume.after.unwrap_or(Span::seconds(60)).0)
+            .await;
         flags = Flags {
             entries: resume.params.clone(),
             retry_failed: resume.retry_failed,
@@ -321,8 +353,20 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
     }
     let records = crate::journal::Journal::open_memory_records(&memory);
     let facts = stage.simulator.facts();
-    let failures = check(&scenario.expect, &records, &facts, &exits, stage.simulator.write_count());
-    Ok(Rehearsed { records, facts, exits, failures, writes: stage.simulator.write_count() })
+    let failures = check(
+        &scenario.expect,
+        &records,
+        &facts,
+        &exits,
+        stage.simulator.write_count(),
+    );
+    Ok(Rehearsed {
+        records,
+        facts,
+        exits,
+        failures,
+        writes: stage.simulator.write_count(),
+    })
 }
 
 /// Exit code of a killed process.
@@ -350,12 +394,17 @@ impl Stage {
             .rehearsal
             .scenarios
             .get(rehearsing.name)
-            .ok_or_else(|| Impossible::Other(format!("there is no scenario `{}`", rehearsing.name)))?;
-        let beginning: Timestamp = BEGINNING.parse().map_err(|_| Impossible::Other("the beginning is no time".to_owned()))?;
+            .ok_or_else(|| {
+                Impossible::Other(format!("there is no scenario `{}`", rehearsing.name))
+            })?;
+        let beginning: Timestamp = BEGINNING
+            .parse()
+            .map_err(|_| Impossible::Other("the beginning is no time".to_owned()))?;
         let clock = Clock::simulated(beginning);
         let world = rehearsing.rehearsal.world(scenario);
         let seed = rehearsing.seed.unwrap_or(scenario.seed);
-        let simulator = Simulator::new(&world, &scenario.faults, seed, clock.clone()).map_err(world_error)?;
+        let simulator =
+            Simulator::new(&world, &scenario.faults, seed, clock.clone()).map_err(world_error)?;
         let settings = Settings {
             address: "simulator:7233".to_owned(),
             namespace: world.namespace.clone(),
@@ -377,7 +426,7 @@ impl Stage {
     }
 
     fn world(&self, connection: &Connection) -> Service {
-        Service { temporal: Temporal::new(connection.clone()), clock: self.clock.clone(), run: self.run.clone() }
+        Service::new(connection.clone(), self.clock.clone(), self.run.clone())
     }
 
     /// The machine of a run that begins.
@@ -385,11 +434,24 @@ impl Stage {
         let scenario = &rehearsing.rehearsal.scenarios[rehearsing.name];
         let runbook = rehearsing.runbook;
         let input = rehearsing.rehearsal.parameters(scenario);
-        let parameters = runbook.resolve_parameters(&input).map_err(Impossible::Parameters)?;
-        let plan = begin::plan(&self.world(&self.reading), runbook, parameters.clone(), LOOK_LIMIT)
-            .await
-            .map_err(Impossible::Unplanned)?;
-        let mut machine = Machine::new(Arc::new(runbook.clone()), plan, parameters, self.run.clone(), false);
+        let parameters = runbook
+            .resolve_parameters(&input)
+            .map_err(Impossible::Parameters)?;
+        let plan = begin::plan(
+            &self.world(&self.reading),
+            runbook,
+            parameters.clone(),
+            LOOK_LIMIT,
+        )
+        .await
+        .map_err(Impossible::Unplanned)?;
+        let mut machine = Machine::new(
+            Arc::new(runbook.clone()),
+            plan,
+            parameters,
+            self.run.clone(),
+            false,
+        );
         machine.open(env!("CARGO_PKG_VERSION"), true, self.clock.now());
         Ok(machine)
     }
@@ -407,9 +469,18 @@ impl Stage {
             Some(machine) => (machine, Journal::in_memory(memory)),
             None => from_journal(memory)?,
         };
-        machine.attach("rehearsal", 1, "operator", flags, Vec::new(), self.clock.now());
+        machine.attach(
+            "rehearsal",
+            1,
+            "operator",
+            flags,
+            Vec::new(),
+            self.clock.now(),
+        );
         let scenario = &rehearsing.rehearsal.scenarios[rehearsing.name];
-        let scripted = Scripted { answers: scenario.answers.clone() };
+        let scripted = Scripted {
+            answers: scenario.answers.clone(),
+        };
         let (_keep, interrupts) = tokio::sync::mpsc::unbounded_channel();
         let mut running = Loop {
             machine,
@@ -438,9 +509,13 @@ fn world_error(error: WorldError) -> Impossible {
 /// What a killed run left behind.
 fn from_journal(memory: &Memory) -> Result<(Machine, Journal), Impossible> {
     let mut records = Vec::new();
-    let opened = Journal::open_memory(memory, |record| records.push(record)).map_err(|error| Impossible::Other(error.to_string()))?;
-    let (first, rest) = records.split_first().ok_or_else(|| Impossible::Other("the journal is empty".to_owned()))?;
-    let mut machine = begin::machine_of(first, |_, parameters| Ok(parameters)).map_err(Impossible::Other)?;
+    let opened = Journal::open_memory(memory, |record| records.push(record))
+        .map_err(|error| Impossible::Other(error.to_string()))?;
+    let (first, rest) = records
+        .split_first()
+        .ok_or_else(|| Impossible::Other("the journal is empty".to_owned()))?;
+    let mut machine =
+        begin::machine_of(first, |_, parameters| Ok(parameters)).map_err(Impossible::Other)?;
     for record in rest {
         machine.fold(record).map_err(Impossible::Other)?;
     }
@@ -455,13 +530,22 @@ struct Scripted {
 impl Operator for Scripted {
     fn ask<'a>(&'a self, asking: &'a Asking) -> BoxFuture<'a, Reply> {
         let reaction = match &asking.what {
-            crate::record::Question::Canary { row, .. } => self.answers.get(&format!("{}/{row}", asking.place.step)),
+            crate::record::Question::Canary { row, .. } => {
+                self.answers.get(&format!("{}/{row}", asking.place.step))
+            }
             _ => self.answers.get(&asking.place.step),
         };
         let by = "operator".to_owned();
         let reply = match reaction.copied().unwrap_or(Reaction::Agree) {
-            Reaction::Agree => Reply::Yes { by, note: String::new(), means: Means::Rehearsal },
-            Reaction::Decline => Reply::No { by, means: Means::Rehearsal },
+            Reaction::Agree => Reply::Yes {
+                by,
+                note: String::new(),
+                means: Means::Rehearsal,
+            },
+            Reaction::Decline => Reply::No {
+                by,
+                means: Means::Rehearsal,
+            },
             Reaction::Nobody => Reply::Nobody,
         };
         Box::pin(async move { reply })
@@ -483,17 +567,31 @@ pub struct Recorded(pub Arc<Mutex<Vec<Record>>>);
 
 impl Display for Recorded {
     fn record(&mut self, record: &Record) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(record.clone());
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .push(record.clone());
     }
     fn progress(&mut self, _: &Progress) {}
 }
 
 /// Expectations that do not hold.
-fn check(expect: &Expect, records: &[Record], facts: &Facts, exits: &[u8], writes: usize) -> Vec<String> {
+fn check(
+    expect: &Expect,
+    records: &[Record],
+    facts: &Facts,
+    exits: &[u8],
+    writes: usize,
+) -> Vec<String> {
     let mut failures = Vec::new();
     match &expect.exits {
-        Some(wanted) if wanted != exits => failures.push(format!("exit codes are {exits:?}, expected {wanted:?}")),
-        None if exits.last() != Some(&0) => failures.push(format!("the last exit code is {:?}, expected 0", exits.last())),
+        Some(wanted) if wanted != exits => {
+            failures.push(format!("exit codes are {exits:?}, expected {wanted:?}"))
+        }
+        None if exits.last() != Some(&0) => failures.push(format!(
+            "the last exit code is {:?}, expected 0",
+            exits.last()
+        )),
         _ => {}
     }
     check_steps(expect, records, &mut failures);
@@ -507,17 +605,33 @@ fn check(expect: &Expect, records: &[Record], facts: &Facts, exits: &[u8], write
         }
     }
     for (deployment, wanted) in &expect.current {
-        let is = facts.deployments.get(deployment).and_then(|routing| routing.current.as_deref()).unwrap_or("none");
+        let is = facts
+            .deployments
+            .get(deployment)
+            .and_then(|routing| routing.current.as_deref())
+            .unwrap_or("none");
         if is != wanted {
-            failures.push(format!("the Current Version of {deployment} is {is}, expected {wanted}"));
+            failures.push(format!(
+                "the Current Version of {deployment} is {is}, expected {wanted}"
+            ));
         }
     }
-    let questions = u32::try_from(records.iter().filter(|record| matches!(record.body, Body::Asked { .. })).count()).unwrap_or(u32::MAX);
+    let questions = u32::try_from(
+        records
+            .iter()
+            .filter(|record| matches!(record.body, Body::Asked { .. }))
+            .count(),
+    )
+    .unwrap_or(u32::MAX);
     if let Some(wanted) = expect.questions.filter(|wanted| *wanted != questions) {
-        failures.push(format!("{questions} questions were asked, expected {wanted}"));
+        failures.push(format!(
+            "{questions} questions were asked, expected {wanted}"
+        ));
     }
     if let Some(wanted) = expect.writes.filter(|wanted| *wanted != writes as u64) {
-        failures.push(format!("{writes} writes reached the service, expected {wanted}"));
+        failures.push(format!(
+            "{writes} writes reached the service, expected {wanted}"
+        ));
     }
     failures
 }
@@ -525,7 +639,12 @@ fn check(expect: &Expect, records: &[Record], facts: &Facts, exits: &[u8], write
 fn check_steps(expect: &Expect, records: &[Record], failures: &mut Vec<String>) {
     for (id, wanted) in &expect.steps {
         let last = records.iter().rev().find_map(|record| match &record.body {
-            Body::StepEnded { place, status, output, message } if place.step == *id => Some((*status, output, message)),
+            Body::StepEnded {
+                place,
+                status,
+                output,
+                message,
+            } if place.step == *id => Some((*status, output, message)),
             _ => None,
         });
         let Some((status, output, message)) = last else {
@@ -536,16 +655,27 @@ fn check_steps(expect: &Expect, records: &[Record], failures: &mut Vec<String>) 
         };
         let name = status_name(status);
         if wanted.status.as_ref().is_some_and(|wanted| wanted != name) {
-            failures.push(format!("step `{id}` {name} ({message}), expected {}", wanted.status.as_deref().unwrap_or_default()));
+            failures.push(format!(
+                "step `{id}` {name} ({message}), expected {}",
+                wanted.status.as_deref().unwrap_or_default()
+            ));
         }
         for (field, value) in &wanted.output {
             let is = output.get(field).unwrap_or(&Value::Null);
             if is != value {
-                failures.push(format!("`{field}` of step `{id}` is {is}, expected {value}"));
+                failures.push(format!(
+                    "`{field}` of step `{id}` is {is}, expected {value}"
+                ));
             }
         }
-        if let Some(part) = wanted.message.as_ref().filter(|part| !message.contains(*part)) {
-            failures.push(format!("step `{id}` says \"{message}\", expected \"{part}\""));
+        if let Some(part) = wanted
+            .message
+            .as_ref()
+            .filter(|part| !message.contains(*part))
+        {
+            failures.push(format!(
+                "step `{id}` says \"{message}\", expected \"{part}\""
+            ));
         }
     }
 }
@@ -562,10 +692,20 @@ fn status_name(status: StepStatus) -> &'static str {
 }
 
 fn check_workflows(wanted: &ExpectWorkflows, facts: &Facts, failures: &mut Vec<String>) {
-    let name = wanted.workflow_type.clone().or(wanted.id.clone()).unwrap_or_default();
+    let name = wanted
+        .workflow_type
+        .clone()
+        .or(wanted.id.clone())
+        .unwrap_or_default();
     let found = facts.workflows.iter().filter(|(id, workflow)| {
-        wanted.workflow_type.as_ref().is_none_or(|name| workflow.workflow_type == *name)
-            && wanted.id.as_ref().is_none_or(|start| id.starts_with(start.as_str()))
+        wanted
+            .workflow_type
+            .as_ref()
+            .is_none_or(|name| workflow.workflow_type == *name)
+            && wanted
+                .id
+                .as_ref()
+                .is_none_or(|start| id.starts_with(start.as_str()))
     });
     let mut count = 0;
     let mut shown = 0;
@@ -578,13 +718,37 @@ fn check_workflows(wanted: &ExpectWorkflows, facts: &Facts, failures: &mut Vec<S
             }
         };
         let text = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
-        compare("status", Status::name(is.status).to_owned(), wanted.status.clone());
+        compare(
+            "status",
+            Status::name(is.status).to_owned(),
+            wanted.status.clone(),
+        );
         compare("Version", text(&is.version), wanted.version.clone());
-        compare("last Version that ran it", text(&is.ran_on), wanted.ran_on.clone());
-        compare("number of resets", is.done.resets.to_string(), wanted.resets.map(|n| n.to_string()));
-        compare("number of restarts", is.done.restarts.to_string(), wanted.restarts.map(|n| n.to_string()));
-        compare("number of moves", is.done.moves.to_string(), wanted.moves.map(|n| n.to_string()));
-        compare("number of runs", is.runs.to_string(), wanted.runs.map(|n| n.to_string()));
+        compare(
+            "last Version that ran it",
+            text(&is.ran_on),
+            wanted.ran_on.clone(),
+        );
+        compare(
+            "number of resets",
+            is.done.resets.to_string(),
+            wanted.resets.map(|n| n.to_string()),
+        );
+        compare(
+            "number of restarts",
+            is.done.restarts.to_string(),
+            wanted.restarts.map(|n| n.to_string()),
+        );
+        compare(
+            "number of moves",
+            is.done.moves.to_string(),
+            wanted.moves.map(|n| n.to_string()),
+        );
+        compare(
+            "number of runs",
+            is.runs.to_string(),
+            wanted.runs.map(|n| n.to_string()),
+        );
         if !wrong.is_empty() {
             shown += 1;
             if shown <= 3 {
@@ -593,9 +757,14 @@ fn check_workflows(wanted: &ExpectWorkflows, facts: &Facts, failures: &mut Vec<S
         }
     }
     if shown > 3 {
-        failures.push(format!("{} more Workflows of {name} are not as expected", shown - 3));
+        failures.push(format!(
+            "{} more Workflows of {name} are not as expected",
+            shown - 3
+        ));
     }
     if let Some(wanted) = wanted.count.filter(|wanted| *wanted != count) {
-        failures.push(format!("there are {count} Workflows of {name}, expected {wanted}"));
+        failures.push(format!(
+            "there are {count} Workflows of {name}, expected {wanted}"
+        ));
     }
 }

@@ -30,7 +30,10 @@ pub struct Schema {
 
 /// A generator whose schemas are tidied by [`tidy`].
 pub fn generator() -> SchemaGenerator {
-    SchemaSettings::draft2020_12().for_deserialize().with(|settings| settings.inline_subschemas = true).into_generator()
+    SchemaSettings::draft2020_12()
+        .for_deserialize()
+        .with(|settings| settings.inline_subschemas = true)
+        .into_generator()
 }
 
 /// The tidied schema of a type.
@@ -55,7 +58,15 @@ pub fn tidy(schema: &mut Value) {
         Value::Object(object) => {
             without_null(object);
             one_enumeration(object);
-            if object.get("format").and_then(Value::as_str).is_some_and(|format| format.starts_with("uint") || format.starts_with("int") && format != "interval" || matches!(format, "float" | "double")) {
+            if object
+                .get("format")
+                .and_then(Value::as_str)
+                .is_some_and(|format| {
+                    format.starts_with("uint")
+                        || format.starts_with("int") && format != "interval"
+                        || matches!(format, "float" | "double")
+                })
+            {
                 object.remove("format");
             }
             object.values_mut().for_each(tidy);
@@ -75,7 +86,9 @@ fn without_null(object: &mut Map<String, Value>) {
     if object.get("default") == Some(&Value::Null) {
         object.remove("default");
     }
-    let Some(Value::Array(choices)) = object.get_mut("anyOf") else { return };
+    let Some(Value::Array(choices)) = object.get_mut("anyOf") else {
+        return;
+    };
     choices.retain(|choice| choice != &json!({ "type": "null" }));
     if let [only] = choices.as_slice() {
         let only = only.as_object().cloned().unwrap_or_default();
@@ -88,13 +101,21 @@ fn without_null(object: &mut Map<String, Value>) {
 
 /// `oneOf` of constants → `enum`, their descriptions gathered.
 fn one_enumeration(object: &mut Map<String, Value>) {
-    let Some(Value::Array(choices)) = object.get("oneOf") else { return };
+    let Some(Value::Array(choices)) = object.get("oneOf") else {
+        return;
+    };
     let mut values = Vec::new();
     let mut lines = Vec::new();
     for choice in choices {
         if let Some(value) = choice.get("const") {
-            let description = choice.get("description").and_then(Value::as_str).unwrap_or_default();
-            lines.push(format!("`{}`: {description}", value.as_str().unwrap_or_default()));
+            let description = choice
+                .get("description")
+                .and_then(Value::as_str)
+                .unwrap_or_default();
+            lines.push(format!(
+                "`{}`: {description}",
+                value.as_str().unwrap_or_default()
+            ));
             values.push(value.clone());
         } else if let Some(Value::Array(several)) = choice.get("enum") {
             values.extend(several.iter().cloned());
@@ -102,8 +123,16 @@ fn one_enumeration(object: &mut Map<String, Value>) {
             return;
         }
     }
-    let head = object.get("description").and_then(Value::as_str).unwrap_or_default().to_owned();
-    let text = if lines.is_empty() { head } else { format!("{head}\n\n{}", lines.join("\n")) };
+    let head = object
+        .get("description")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    let text = if lines.is_empty() {
+        head
+    } else {
+        format!("{head}\n\n{}", lines.join("\n"))
+    };
     object.remove("oneOf");
     object.insert("type".to_owned(), json!("string"));
     object.insert("enum".to_owned(), Value::Array(values));
@@ -112,7 +141,9 @@ fn one_enumeration(object: &mut Map<String, Value>) {
 
 /// The schema of an action's arguments: a text that holds `${{` is accepted wherever another type is wanted.
 pub fn accept_expressions(arguments: &mut Value) {
-    let Some(Value::Object(properties)) = arguments.get_mut("properties") else { return };
+    let Some(Value::Object(properties)) = arguments.get_mut("properties") else {
+        return;
+    };
     for (_, property) in properties.iter_mut() {
         if let Some(items) = property.get_mut("items") {
             wrap(items);
@@ -127,14 +158,19 @@ pub fn accept_expressions(arguments: &mut Value) {
 
 fn wrap(schema: &mut Value) {
     let plain_text = schema.get("type") == Some(&json!("string")) && schema.get("enum").is_none();
-    let Some(object) = schema.as_object().filter(|_| !plain_text) else { return };
+    let Some(object) = schema.as_object().filter(|_| !plain_text) else {
+        return;
+    };
     let mut wrapped = Map::new();
     for key in ["description", "default"] {
         if let Some(value) = object.get(key) {
             wrapped.insert(key.to_owned(), value.clone());
         }
     }
-    wrapped.insert("if".to_owned(), json!({ "type": "string", "pattern": "\\$\\{\\{" }));
+    wrapped.insert(
+        "if".to_owned(),
+        json!({ "type": "string", "pattern": "\\$\\{\\{" }),
+    );
     wrapped.insert("else".to_owned(), schema.clone());
     *schema = Value::Object(wrapped);
 }
@@ -144,10 +180,14 @@ pub fn interval(text: &str) -> Option<Duration> {
     let mut rest = text;
     let mut total = Duration::ZERO;
     while !rest.is_empty() {
-        let digits = rest.find(|c: char| !c.is_ascii_digit()).filter(|at| *at > 0)?;
+        let digits = rest
+            .find(|c: char| !c.is_ascii_digit())
+            .filter(|at| *at > 0)?;
         let number: u64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let unit_end = rest.find(|c: char| c.is_ascii_digit()).unwrap_or(rest.len());
+        let unit_end = rest
+            .find(|c: char| c.is_ascii_digit())
+            .unwrap_or(rest.len());
         let milliseconds = match &rest[..unit_end] {
             "ms" => 1,
             "s" => 1_000,
@@ -165,8 +205,14 @@ pub fn interval(text: &str) -> Option<Duration> {
 /// `1%`: above 0 and up to 100.
 pub fn percentage(text: &str) -> Option<f64> {
     let number = text.strip_suffix('%')?;
-    let shaped = !number.is_empty() && number.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.');
-    number.parse::<f64>().ok().filter(|percent| shaped && *percent > 0.0 && *percent <= 100.0)
+    let shaped = !number.is_empty()
+        && number
+            .bytes()
+            .all(|byte| byte.is_ascii_digit() || byte == b'.');
+    number
+        .parse::<f64>()
+        .ok()
+        .filter(|percent| shaped && *percent > 0.0 && *percent <= 100.0)
 }
 
 fn template(text: &str) -> bool {
@@ -181,9 +227,13 @@ impl Schema {
     pub fn new(json: Value) -> Self {
         let validator = jsonschema::options()
             .should_validate_formats(true)
-            .with_format("interval", |text: &str| template(text) || interval(text).is_some())
+            .with_format("interval", |text: &str| {
+                template(text) || interval(text).is_some()
+            })
             .with_format("bound", |text: &str| percentage(text).is_some())
-            .with_format("version", |text: &str| template(text) || Version::parse(text).is_some())
+            .with_format("version", |text: &str| {
+                template(text) || Version::parse(text).is_some()
+            })
             .with_format("list-filter", |_: &str| true)
             .build(&json)
             .expect("a generated schema is valid");
@@ -205,15 +255,23 @@ impl Schema {
         found
     }
 
-    fn explain(&self, document: &Document, error: &ValidationError<'_>, found: &mut Vec<Diagnostic>) {
+    fn explain(
+        &self,
+        document: &Document,
+        error: &ValidationError<'_>,
+        found: &mut Vec<Diagnostic>,
+    ) {
         let place = Place::find(document, error.instance_path());
         let at = |message: String| place.at(document, message);
         match error.kind() {
             ValidationErrorKind::AdditionalProperties { unexpected } => {
                 let known = self.properties(error.evaluation_path());
                 for name in unexpected {
-                    let Some((key, _)) = place.node.entry(name) else { continue };
-                    let diagnostic = document.at_key(key, Kind::Schema, format!("unknown key `{name}`"));
+                    let Some((key, _)) = place.node.entry(name) else {
+                        continue;
+                    };
+                    let diagnostic =
+                        document.at_key(key, Kind::Schema, format!("unknown key `{name}`"));
                     let known = known.iter().map(String::as_str);
                     found.push(diagnostic.expected(list(known.clone())).near(name, known));
                 }
@@ -224,45 +282,84 @@ impl Schema {
                 found.push(self.describe(diagnostic, error.evaluation_path(), name));
             }
             ValidationErrorKind::Type { kind } => {
-                found.push(at(format!("{} where {} belongs", place.node.type_name(), type_names(kind))).expected(type_names(kind)));
+                found.push(
+                    at(format!(
+                        "{} where {} belongs",
+                        place.node.type_name(),
+                        type_names(kind)
+                    ))
+                    .expected(type_names(kind)),
+                );
             }
             ValidationErrorKind::Enum { options } => found.push(not_among(at, &place, options)),
             ValidationErrorKind::Constant { expected_value } => {
-                found.push(at("not the value that belongs here".to_owned()).expected(format!("`{}`", plain(expected_value))));
+                found.push(
+                    at("not the value that belongs here".to_owned())
+                        .expected(format!("`{}`", plain(expected_value))),
+                );
             }
-            ValidationErrorKind::Pattern { pattern } => found.push(at(pattern_message(&place, pattern)).expected(pattern_expected(pattern))),
+            ValidationErrorKind::Pattern { pattern } => {
+                found.push(at(pattern_message(&place, pattern)).expected(pattern_expected(pattern)))
+            }
             ValidationErrorKind::PropertyNames { error: inner } => {
                 let name = inner.instance().as_str().unwrap_or_default().to_owned();
-                let ValidationErrorKind::Pattern { pattern } = inner.kind() else { return };
+                let ValidationErrorKind::Pattern { pattern } = inner.kind() else {
+                    return;
+                };
                 if let Some((key, _)) = place.node.entry(&name) {
-                    let diagnostic = document.at_key(key, Kind::Schema, format!("`{name}` is no name"));
+                    let diagnostic =
+                        document.at_key(key, Kind::Schema, format!("`{name}` is no name"));
                     found.push(diagnostic.expected(pattern_expected(pattern)));
                 }
             }
-            ValidationErrorKind::Format { format } => found.push(format_message(at, &place, format)),
-            ValidationErrorKind::MinItems { .. } | ValidationErrorKind::MinProperties { .. } => found.push(at("nothing in it".to_owned()).expected("at least one")),
-            ValidationErrorKind::MinLength { .. } => found.push(at("empty text".to_owned()).expected("some text")),
-            ValidationErrorKind::Minimum { limit } => found.push(at("too small".to_owned()).expected(format!("at least {limit}"))),
-            ValidationErrorKind::ExclusiveMinimum { limit } => found.push(at("too small".to_owned()).expected(format!("more than {limit}"))),
-            ValidationErrorKind::Maximum { limit } => found.push(at("too large".to_owned()).expected(format!("at most {limit}"))),
+            ValidationErrorKind::Format { format } => {
+                found.push(format_message(at, &place, format))
+            }
+            ValidationErrorKind::MinItems { .. } | ValidationErrorKind::MinProperties { .. } => {
+                found.push(at("nothing in it".to_owned()).expected("at least one"))
+            }
+            ValidationErrorKind::MinLength { .. } => {
+                found.push(at("empty text".to_owned()).expected("some text"))
+            }
+            ValidationErrorKind::Minimum { limit } => {
+                found.push(at("too small".to_owned()).expected(format!("at least {limit}")))
+            }
+            ValidationErrorKind::ExclusiveMinimum { limit } => {
+                found.push(at("too small".to_owned()).expected(format!("more than {limit}")))
+            }
+            ValidationErrorKind::Maximum { limit } => {
+                found.push(at("too large".to_owned()).expected(format!("at most {limit}")))
+            }
             ValidationErrorKind::UniqueItems => found.push(at("the same item twice".to_owned())),
-            ValidationErrorKind::FalseSchema => found.push(place.at_key(document, "this key does not belong here".to_owned())),
+            ValidationErrorKind::FalseSchema => {
+                found.push(place.at_key(document, "this key does not belong here".to_owned()))
+            }
             _ => found.push(at(error.to_string())),
         }
     }
 
     /// The names that the object at a keyword's place may have.
     fn properties(&self, path: &Location) -> Vec<String> {
-        let properties = self.owner(path).and_then(|owner| owner.get("properties")?.as_object());
-        properties.map(|properties| properties.keys().cloned().collect()).unwrap_or_default()
+        let properties = self
+            .owner(path)
+            .and_then(|owner| owner.get("properties")?.as_object());
+        properties
+            .map(|properties| properties.keys().cloned().collect())
+            .unwrap_or_default()
     }
 
     fn describe(&self, diagnostic: Diagnostic, path: &Location, name: &str) -> Diagnostic {
-        let description = self
-            .owner(path)
-            .and_then(|owner| owner.get("properties")?.get(name)?.get("description")?.as_str());
+        let description = self.owner(path).and_then(|owner| {
+            owner
+                .get("properties")?
+                .get(name)?
+                .get("description")?
+                .as_str()
+        });
         let first = description.and_then(|text| text.lines().next());
-        first.map_or(diagnostic.clone(), |text| diagnostic.note(format!("`{name}`: {text}")))
+        first.map_or(diagnostic.clone(), |text| {
+            diagnostic.note(format!("`{name}`: {text}"))
+        })
     }
 
     /// The schema object that holds the keyword at the end of an evaluation path.
@@ -270,7 +367,11 @@ impl Schema {
         let segments: Vec<_> = path.iter().map(|segment| segment.to_string()).collect();
         let mut here = &self.json;
         for segment in &segments[..segments.len().saturating_sub(1)] {
-            if let Some(reference) = here.get("$ref").and_then(Value::as_str).filter(|_| segment == "$ref") {
+            if let Some(reference) = here
+                .get("$ref")
+                .and_then(Value::as_str)
+                .filter(|_| segment == "$ref")
+            {
                 here = self.json.pointer(reference.trim_start_matches('#'))?;
                 continue;
             }
@@ -291,10 +392,15 @@ struct Place<'a> {
 
 impl<'a> Place<'a> {
     fn find(document: &'a Document, path: &Location) -> Self {
-        let mut place = Self { node: &document.root, key: None };
+        let mut place = Self {
+            node: &document.root,
+            key: None,
+        };
         for segment in path.iter() {
             let next = match (&segment, &place.node.content) {
-                (LocationSegment::Index(index), Content::List(items)) => items.get(*index).map(|node| (None, node)),
+                (LocationSegment::Index(index), Content::List(items)) => {
+                    items.get(*index).map(|node| (None, node))
+                }
                 (segment, _) => {
                     let name = segment.to_string();
                     place.node.entry(&name).map(|(key, node)| (Some(key), node))
@@ -309,7 +415,9 @@ impl<'a> Place<'a> {
     /// At the value; at its key where the value is empty.
     fn at(&self, document: &Document, message: String) -> Diagnostic {
         match (&self.node.content, self.key) {
-            (Content::Null | Content::List(_) | Content::Map(_), Some(key)) => document.at_key(key, Kind::Schema, message),
+            (Content::Null | Content::List(_) | Content::Map(_), Some(key)) => {
+                document.at_key(key, Kind::Schema, message)
+            }
             _ => document.at(self.node, Kind::Schema, message),
         }
     }
@@ -323,7 +431,8 @@ impl<'a> Place<'a> {
 
     /// At what names a mapping: its key, else its first key.
     fn at_start(&self, document: &Document, message: String) -> Diagnostic {
-        let first: Option<Range<usize>> = self.node.entries().next().map(|(key, _)| key.range.clone());
+        let first: Option<Range<usize>> =
+            self.node.entries().next().map(|(key, _)| key.range.clone());
         match (self.key, first) {
             (Some(key), _) => document.at_key(key, Kind::Schema, message),
             (None, Some(range)) => Diagnostic::at(&document.source, range, Kind::Schema, message),
@@ -333,10 +442,16 @@ impl<'a> Place<'a> {
 }
 
 fn not_among(at: impl Fn(String) -> Diagnostic, place: &Place<'_>, options: &Value) -> Diagnostic {
-    let names: Vec<_> = options.as_array().into_iter().flatten().map(plain).collect();
+    let names: Vec<_> = options
+        .as_array()
+        .into_iter()
+        .flatten()
+        .map(plain)
+        .collect();
     let names = || names.iter().map(String::as_str);
     let Some(text) = place.node.text() else {
-        return at(format!("{} where a name belongs", place.node.type_name())).expected(list(names()));
+        return at(format!("{} where a name belongs", place.node.type_name()))
+            .expected(list(names()));
     };
     let what = match place.key {
         Some(key) => format!("unknown {} `{text}`", key.name),
@@ -345,11 +460,17 @@ fn not_among(at: impl Fn(String) -> Diagnostic, place: &Place<'_>, options: &Val
     at(what).expected(list(names())).near(text, names())
 }
 
-fn format_message(at: impl Fn(String) -> Diagnostic, place: &Place<'_>, format: &str) -> Diagnostic {
+fn format_message(
+    at: impl Fn(String) -> Diagnostic,
+    place: &Place<'_>,
+    format: &str,
+) -> Diagnostic {
     let text = place.node.text().unwrap_or_default();
     match format {
-        "interval" => at(format!("`{text}` is no duration")).expected("numbers with units, such as `30s`, `15m` or `1h30m`"),
-        "bound" => at(format!("`{text}` is no limit")).expected("a number, or a percentage above 0 and up to 100 such as `1%`"),
+        "interval" => at(format!("`{text}` is no duration"))
+            .expected("numbers with units, such as `30s`, `15m` or `1h30m`"),
+        "bound" => at(format!("`{text}` is no limit"))
+            .expected("a number, or a percentage above 0 and up to 100 such as `1%`"),
         "version" => at(format!("`{text}` is no Version")).expected("`DEPLOYMENT:BUILD`"),
         other => at(format!("`{text}` is no {other}")),
     }
@@ -357,7 +478,11 @@ fn format_message(at: impl Fn(String) -> Diagnostic, place: &Place<'_>, format: 
 
 fn pattern_message(place: &Place<'_>, pattern: &str) -> String {
     let text = place.node.text().unwrap_or_default();
-    if pattern == ID { format!("`{text}` is no id") } else { format!("`{text}` has the wrong form") }
+    if pattern == ID {
+        format!("`{text}` is no id")
+    } else {
+        format!("`{text}` has the wrong form")
+    }
 }
 
 /// The pattern of ids and names.
@@ -382,12 +507,18 @@ fn type_names(kind: &TypeKind) -> String {
     };
     match kind {
         TypeKind::Single(only) => name(only.as_str()).to_owned(),
-        TypeKind::Multiple(several) => several.iter().map(|one| name(one.as_str())).collect::<Vec<_>>().join(" or "),
+        TypeKind::Multiple(several) => several
+            .iter()
+            .map(|one| name(one.as_str()))
+            .collect::<Vec<_>>()
+            .join(" or "),
     }
 }
 
 fn plain(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), str::to_owned)
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), str::to_owned)
 }
 
 /// `a`, `b` or `c`.
@@ -408,7 +539,17 @@ mod tests {
     fn intervals() {
         assert_eq!(interval("1h30m"), Some(Duration::from_secs(5400)));
         assert_eq!(interval("500ms"), Some(Duration::from_millis(500)));
-        for wrong in ["", "30", "s", "1x", "-1s", "1.5h", "1h ", "99999999999999999999s", "99999999999999999d"] {
+        for wrong in [
+            "",
+            "30",
+            "s",
+            "1x",
+            "-1s",
+            "1.5h",
+            "1h ",
+            "99999999999999999999s",
+            "99999999999999999d",
+        ] {
             assert_eq!(interval(wrong), None, "{wrong}");
         }
     }

@@ -13,13 +13,26 @@ use minijinja::{Environment, UndefinedBehavior};
 
 /// Filters that an expression may use.
 pub const FILTERS: &[&str] = &[
-    "abs", "default", "first", "float", "int", "items", "join", "last", "length", "list", "lower", "max", "min",
-    "replace", "round", "sort", "split", "string", "sum", "trim", "unique", "upper",
+    "abs", "default", "first", "float", "int", "items", "join", "last", "length", "list", "lower",
+    "max", "min", "replace", "round", "sort", "split", "string", "sum", "trim", "unique", "upper",
 ];
 /// Tests (`x is …`) that an expression may use.
 pub const TESTS: &[&str] = &[
-    "defined", "undefined", "none", "boolean", "number", "integer", "float", "string", "sequence", "mapping", "startingwith",
-    "endingwith", "in", "true", "false",
+    "defined",
+    "undefined",
+    "none",
+    "boolean",
+    "number",
+    "integer",
+    "float",
+    "string",
+    "sequence",
+    "mapping",
+    "startingwith",
+    "endingwith",
+    "in",
+    "true",
+    "false",
 ];
 /// Longest expression, in bytes.
 const LONGEST: usize = 4_000;
@@ -58,9 +71,15 @@ pub fn split(text: &str) -> Result<Vec<Piece>, Problem> {
         }
         let Some(end) = closing(text, start + 3) else {
             let range = start..start + 3;
-            return Err(Problem { range, message: "`${{` without `}}`".to_owned() });
+            return Err(Problem {
+                range,
+                message: "`${{` without `}}`".to_owned(),
+            });
         };
-        pieces.push(Piece::Hole { outer: start..end + 2, inner: trimmed(text, start + 3..end) });
+        pieces.push(Piece::Hole {
+            outer: start..end + 2,
+            inner: trimmed(text, start + 3..end),
+        });
         at = end + 2;
     }
     if at < text.len() {
@@ -99,7 +118,11 @@ fn trimmed(text: &str, range: Range<usize>) -> Range<usize> {
 pub fn sole(text: &str) -> Option<Range<usize>> {
     let start = text.len() - text.trim_start().len();
     let end = start + text.trim().len();
-    match split(text).ok()?.iter().find(|piece| matches!(piece, Piece::Hole { .. }))? {
+    match split(text)
+        .ok()?
+        .iter()
+        .find(|piece| matches!(piece, Piece::Hole { .. }))?
+    {
         Piece::Hole { outer, inner } if *outer == (start..end) => Some(inner.clone()),
         _ => None,
     }
@@ -160,7 +183,10 @@ pub struct Expression {
 /// Parses an expression; ranges are bytes of `text`, plus `offset`.
 pub fn parse(text: &str, offset: usize) -> Result<Expression, Problem> {
     let whole = offset..offset + text.len();
-    let problem = |message: &str| Problem { range: whole.clone(), message: message.to_owned() };
+    let problem = |message: &str| Problem {
+        range: whole.clone(),
+        message: message.to_owned(),
+    };
     if text.trim().is_empty() {
         return Err(problem("an empty expression"));
     }
@@ -172,11 +198,23 @@ pub fn parse(text: &str, offset: usize) -> Result<Expression, Problem> {
         let start = range.start.min(text.len().saturating_sub(1));
         let end = range.end.clamp(start + 1, text.len().max(start + 1));
         let detail = error.detail().unwrap_or("syntax error");
-        Problem { range: offset + start..offset + end, message: format!("the expression does not parse: {detail}") }
+        Problem {
+            range: offset + start..offset + end,
+            message: format!("the expression does not parse: {detail}"),
+        }
     })?;
-    let mut walk = Walk { text, offset, reads: Vec::new(), unknown: Vec::new() };
+    let mut walk = Walk {
+        text,
+        offset,
+        reads: Vec::new(),
+        unknown: Vec::new(),
+    };
     let kind = walk.expression(&parsed);
-    Ok(Expression { reads: walk.reads, kind, unknown: walk.unknown })
+    Ok(Expression {
+        reads: walk.reads,
+        kind,
+        unknown: walk.unknown,
+    })
 }
 
 struct Walk<'t> {
@@ -184,7 +222,6 @@ struct Walk<'t> {
     offset: usize,
     reads: Vec<Read>,
     unknown: Vec<(Problem, String, &'static [&'static str])>,
-
 }
 
 impl Walk<'_> {
@@ -201,42 +238,68 @@ impl Walk<'_> {
             Expr::Const(constant) => constant_type(constant.value.kind()),
             Expr::Compare(compare) => {
                 self.expression(&compare.expr);
-                compare.ops.iter().for_each(|op| drop(self.expression(&op.expr)));
+                compare
+                    .ops
+                    .iter()
+                    .for_each(|op| drop(self.expression(&op.expr)));
                 Type::Boolean
             }
             Expr::UnaryOp(operation) => {
                 self.expression(&operation.expr);
-                if matches!(operation.op, UnaryOpKind::Not) { Type::Boolean } else { Type::Number }
+                if matches!(operation.op, UnaryOpKind::Not) {
+                    Type::Boolean
+                } else {
+                    Type::Number
+                }
             }
             Expr::BinOp(operation) => self.binary(operation),
             Expr::IfExpr(choice) => {
                 self.expression(&choice.test_expr);
                 let yes = self.expression(&choice.true_expr);
-                let no = choice.false_expr.as_ref().map_or(Type::Nothing, |other| self.expression(other));
+                let no = choice
+                    .false_expr
+                    .as_ref()
+                    .map_or(Type::Nothing, |other| self.expression(other));
                 Type::Either(Box::new(yes), Box::new(no))
             }
             Expr::Filter(filter) => self.filter(filter),
             Expr::Test(test) => {
                 self.expression(&test.expr);
                 self.arguments(&test.args);
-                self.known(test.name, TESTS, "test", self.offset + test.expr.span().end_offset as usize);
+                self.known(
+                    test.name,
+                    TESTS,
+                    "test",
+                    self.offset + test.expr.span().end_offset as usize,
+                );
                 Type::Boolean
             }
             Expr::List(list) => {
-                list.items.iter().for_each(|item| drop(self.expression(item)));
+                list.items
+                    .iter()
+                    .for_each(|item| drop(self.expression(item)));
                 Type::List
             }
             Expr::Tuple(tuple) => {
-                tuple.items.iter().for_each(|item| drop(self.expression(item)));
+                tuple
+                    .items
+                    .iter()
+                    .for_each(|item| drop(self.expression(item)));
                 Type::List
             }
             Expr::Map(map) => {
-                map.keys.iter().chain(&map.values).for_each(|item| drop(self.expression(item)));
+                map.keys
+                    .iter()
+                    .chain(&map.values)
+                    .for_each(|item| drop(self.expression(item)));
                 Type::Map
             }
             Expr::Slice(slice) => {
                 let kind = self.expression(&slice.expr);
-                [&slice.start, &slice.stop, &slice.step].into_iter().flatten().for_each(|part| drop(self.expression(part)));
+                [&slice.start, &slice.stop, &slice.step]
+                    .into_iter()
+                    .flatten()
+                    .for_each(|part| drop(self.expression(part)));
                 kind
             }
             Expr::Call(call) => self.call(call),
@@ -262,15 +325,32 @@ impl Walk<'_> {
             BinOpKind::Add if left == Type::Number || right == Type::Number => Type::Number,
             BinOpKind::Add => Type::Either(Box::new(left), Box::new(right)),
             BinOpKind::Mul if left != Type::Number => Type::Unknown,
-            BinOpKind::Sub | BinOpKind::Mul | BinOpKind::Div | BinOpKind::FloorDiv | BinOpKind::Rem | BinOpKind::Pow => Type::Number,
-            BinOpKind::Eq | BinOpKind::Ne | BinOpKind::Lt | BinOpKind::Lte | BinOpKind::Gt | BinOpKind::Gte | BinOpKind::In => Type::Boolean,
+            BinOpKind::Sub
+            | BinOpKind::Mul
+            | BinOpKind::Div
+            | BinOpKind::FloorDiv
+            | BinOpKind::Rem
+            | BinOpKind::Pow => Type::Number,
+            BinOpKind::Eq
+            | BinOpKind::Ne
+            | BinOpKind::Lt
+            | BinOpKind::Lte
+            | BinOpKind::Gt
+            | BinOpKind::Gte
+            | BinOpKind::In => Type::Boolean,
         }
     }
 
     fn filter(&mut self, filter: &ast::Filter<'_>) -> Type {
-        let of = filter.expr.as_ref().map_or(Type::Unknown, |inner| self.expression(inner));
+        let of = filter
+            .expr
+            .as_ref()
+            .map_or(Type::Unknown, |inner| self.expression(inner));
         self.arguments(&filter.args);
-        let after = filter.expr.as_ref().map_or(0, |inner| inner.span().end_offset as usize);
+        let after = filter
+            .expr
+            .as_ref()
+            .map_or(0, |inner| inner.span().end_offset as usize);
         self.known(filter.name, FILTERS, "filter", self.offset + after);
         match filter.name {
             "length" | "int" | "float" | "abs" | "round" | "sum" => Type::Number,
@@ -287,16 +367,25 @@ impl Walk<'_> {
     fn call(&mut self, call: &ast::Call<'_>) -> Type {
         self.arguments(&call.args);
         let range = self.range(call.expr.span());
-        let text = self.text.get(range.start - self.offset..range.end - self.offset).unwrap_or_default();
-        let message = format!("no function `{text}`: expressions have filters (`x | length`) and tests (`x is defined`)");
-        self.unknown.push((Problem { range, message }, text.to_owned(), &[]));
+        let text = self
+            .text
+            .get(range.start - self.offset..range.end - self.offset)
+            .unwrap_or_default();
+        let message = format!(
+            "no function `{text}`: expressions have filters (`x | length`) and tests (`x is defined`)"
+        );
+        self.unknown
+            .push((Problem { range, message }, text.to_owned(), &[]));
         Type::Unknown
     }
 
     fn arguments(&mut self, arguments: &[CallArg<'_>]) {
         for argument in arguments {
             match argument {
-                CallArg::Pos(inner) | CallArg::Kwarg(_, inner) | CallArg::PosSplat(inner) | CallArg::KwargSplat(inner) => {
+                CallArg::Pos(inner)
+                | CallArg::Kwarg(_, inner)
+                | CallArg::PosSplat(inner)
+                | CallArg::KwargSplat(inner) => {
                     self.expression(inner);
                 }
             }
@@ -309,9 +398,20 @@ impl Walk<'_> {
             return;
         }
         let from = from - self.offset;
-        let start = self.text.get(from..).and_then(|rest| rest.find(name)).map_or(0, |found| from + found);
+        let start = self
+            .text
+            .get(from..)
+            .and_then(|rest| rest.find(name))
+            .map_or(0, |found| from + found);
         let range = self.offset + start..self.offset + start + name.len();
-        self.unknown.push((Problem { range, message: format!("unknown {what} `{name}`") }, name.to_owned(), known));
+        self.unknown.push((
+            Problem {
+                range,
+                message: format!("unknown {what} `{name}`"),
+            },
+            name.to_owned(),
+            known,
+        ));
     }
 
     /// `a.b["c"]` as one read; none where it does not start at a name.
@@ -320,14 +420,21 @@ impl Walk<'_> {
             Expr::Var(variable) => {
                 let range = self.range(variable.span());
                 let end = range.end;
-                Some(Read { path: vec![(variable.id.to_owned(), range)], open: false, end })
+                Some(Read {
+                    path: vec![(variable.id.to_owned(), range)],
+                    open: false,
+                    end,
+                })
             }
             Expr::GetAttr(attribute) => {
                 let mut read = self.read(&attribute.expr)?;
                 if !read.open {
                     let end = self.range(attribute.span()).end;
                     read.end = end;
-                    read.path.push((attribute.name.to_owned(), end.saturating_sub(attribute.name.len())..end));
+                    read.path.push((
+                        attribute.name.to_owned(),
+                        end.saturating_sub(attribute.name.len())..end,
+                    ));
                 }
                 Some(read)
             }
@@ -336,7 +443,8 @@ impl Walk<'_> {
                 match &item.subscript_expr {
                     Expr::Const(constant) if !read.open && constant.value.as_str().is_some() => {
                         let name = constant.value.as_str().unwrap_or_default().to_owned();
-                        read.path.push((name, self.range(item.subscript_expr.span())));
+                        read.path
+                            .push((name, self.range(item.subscript_expr.span())));
                         read.end = self.range(item.span()).end;
                     }
                     subscript => {
@@ -404,9 +512,17 @@ mod tests {
     fn reads_have_exact_ranges() {
         let text = "steps.a.b + params[\"c\"] == vars.d[vars.e].f";
         let expression = parse(text, 0).unwrap();
-        let reads: Vec<_> = expression.reads.iter().map(|read| &text[read.range()]).collect();
+        let reads: Vec<_> = expression
+            .reads
+            .iter()
+            .map(|read| &text[read.range()])
+            .collect();
         assert_eq!(reads, ["steps.a.b", "params[\"c\"", "vars.e", "vars.d"]);
-        let names: Vec<_> = expression.reads[0].path.iter().map(|(_, range)| &text[range.clone()]).collect();
+        let names: Vec<_> = expression.reads[0]
+            .path
+            .iter()
+            .map(|(_, range)| &text[range.clone()])
+            .collect();
         assert_eq!(names, ["steps", "a", "b"]);
         assert_eq!(expression.kind, Type::Boolean);
     }
@@ -415,7 +531,11 @@ mod tests {
     fn unknown_filters_tests_and_functions_are_named() {
         let text = "a | lenght > 1 and b is defned and f(c)";
         let expression = parse(text, 0).unwrap();
-        let found: Vec<_> = expression.unknown.iter().map(|(problem, ..)| &text[problem.range.clone()]).collect();
+        let found: Vec<_> = expression
+            .unknown
+            .iter()
+            .map(|(problem, ..)| &text[problem.range.clone()])
+            .collect();
         assert_eq!(found, ["lenght", "defned", "f"]);
     }
 
@@ -430,13 +550,33 @@ mod tests {
     fn every_listed_filter_and_test_exists() {
         let environment = environment();
         for name in FILTERS {
-            assert!(environment.compile_expression(&format!("x | {name}")).is_ok());
-            let error = environment.compile_expression(&format!("[1] | {name}")).unwrap().eval(()).err();
-            assert_ne!(error.map(|e| e.kind()), Some(minijinja::ErrorKind::UnknownFilter), "{name}");
+            assert!(
+                environment
+                    .compile_expression(&format!("x | {name}"))
+                    .is_ok()
+            );
+            let error = environment
+                .compile_expression(&format!("[1] | {name}"))
+                .unwrap()
+                .eval(())
+                .err();
+            assert_ne!(
+                error.map(|e| e.kind()),
+                Some(minijinja::ErrorKind::UnknownFilter),
+                "{name}"
+            );
         }
         for name in TESTS {
-            let error = environment.compile_expression(&format!("[1] is {name}")).unwrap().eval(()).err();
-            assert_ne!(error.map(|e| e.kind()), Some(minijinja::ErrorKind::UnknownTest), "{name}");
+            let error = environment
+                .compile_expression(&format!("[1] is {name}"))
+                .unwrap()
+                .eval(())
+                .err();
+            assert_ne!(
+                error.map(|e| e.kind()),
+                Some(minijinja::ErrorKind::UnknownTest),
+                "{name}"
+            );
         }
     }
 }

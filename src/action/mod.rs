@@ -11,6 +11,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::clock::Clock;
+use crate::connection::Connection;
 use crate::record::RunId;
 use crate::steps::{Completion, Effect, ListedPage, Observation, Problem};
 use crate::temporal::{CallError, Temporal, Verdict};
@@ -30,6 +31,16 @@ pub struct World {
 }
 
 impl World {
+    /// Effects on the service behind `connection`, dated by `clock`.
+    pub fn new(connection: Connection, clock: Clock, run: RunId) -> Self {
+        let temporal = Temporal::new(connection).with_clock(clock.clone());
+        Self {
+            temporal,
+            clock,
+            run,
+        }
+    }
+
     /// Performs one effect. Questions, pauses and endings are not effects on the world: none comes back.
     pub async fn perform(&self, effect: Effect) -> Option<Completion> {
         Some(match effect {

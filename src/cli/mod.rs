@@ -67,7 +67,12 @@ impl From<Exit> for ExitCode {
 
 /// Carries out operational procedures that are written as YAML: plan, rehearse, execute, resume.
 #[derive(Debug, Parser)]
-#[command(name = "runbook", version, arg_required_else_help = true, max_term_width = 100)]
+#[command(
+    name = "runbook",
+    version,
+    arg_required_else_help = true,
+    max_term_width = 100
+)]
 pub struct Cli {
     /// How data is printed; csv and jsonl are for the Workflows of `show`.
     #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
@@ -184,18 +189,33 @@ pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
 fn usage(error: &clap::Error) -> Exit {
     // A closed pipe is no reason to fail.
     let _ = error.print();
-    if error.exit_code() == 0 { Exit::Done } else { Exit::Invalid }
+    if error.exit_code() == 0 {
+        Exit::Done
+    } else {
+        Exit::Invalid
+    }
 }
 
 /// A panic is a bug: it is said in a line, with its place, and ends the process with 70.
 fn report_panics(ui: &Ui) {
     let ui = ui.clone();
     panic::set_hook(Box::new(move |info| {
-        let place = info.location().map(|at| format!(" ({}:{})", at.file(), at.line())).unwrap_or_default();
-        let text = info.payload().downcast_ref::<&str>().map(|text| (*text).to_owned());
-        let text = text.or_else(|| info.payload().downcast_ref::<String>().cloned()).unwrap_or_default();
+        let place = info
+            .location()
+            .map(|at| format!(" ({}:{})", at.file(), at.line()))
+            .unwrap_or_default();
+        let text = info
+            .payload()
+            .downcast_ref::<&str>()
+            .map(|text| (*text).to_owned());
+        let text = text
+            .or_else(|| info.payload().downcast_ref::<String>().cloned())
+            .unwrap_or_default();
         ui.clear();
-        ui.error(&format!("a bug in runbook: {text}{place}"), Some("a run can be resumed: what was done is in its journal"));
+        ui.error(
+            &format!("a bug in runbook: {text}{place}"),
+            Some("a run can be resumed: what was done is in its journal"),
+        );
     }));
 }
 
@@ -205,14 +225,26 @@ fn report_panics(ui: &Ui) {
 /// Where it cannot be read.
 pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     let name = path.display().to_string();
-    let fail = |why: &std::io::Error| Diagnostic::of_file(&name, Kind::File, format!("cannot read the file: {}", plain(why)));
+    let fail = |why: &std::io::Error| {
+        Diagnostic::of_file(
+            &name,
+            Kind::File,
+            format!("cannot read the file: {}", plain(why)),
+        )
+    };
     let limit = LARGEST_FILE as u64 + 1;
     let mut bytes = Vec::new();
     if name == "-" {
-        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(|why| fail(&why))?;
+        std::io::stdin()
+            .lock()
+            .take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|why| fail(&why))?;
     } else {
         let file = std::fs::File::open(path).map_err(|why| fail(&why))?;
-        file.take(limit).read_to_end(&mut bytes).map_err(|why| fail(&why))?;
+        file.take(limit)
+            .read_to_end(&mut bytes)
+            .map_err(|why| fail(&why))?;
     }
     Ok(bytes)
 }
@@ -244,7 +276,10 @@ pub fn invalid(problems: &[Diagnostic], ui: &Ui, output: Output) -> Exit {
             let style = ui.err_style();
             let text = diagnostic::render(problems, style.colour, style.width.unwrap_or(140));
             let count = problems.len();
-            ui.say(&format!("{text}{count} problem{}\n", if count == 1 { "" } else { "s" }));
+            ui.say(&format!(
+                "{text}{count} problem{}\n",
+                if count == 1 { "" } else { "s" }
+            ));
         }
         Output::Json => {
             if print_json(ui, &json!({ "valid": false, "diagnostics": problems })).is_err() {

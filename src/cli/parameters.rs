@@ -27,7 +27,9 @@ impl ParameterFlags {
         let mut problems = Vec::new();
         for path in &self.params_file {
             let taken = super::read(path).map_err(|problem| vec![problem]);
-            if let Err(found) = taken.and_then(|bytes| input.file(&path.display().to_string(), &bytes)) {
+            if let Err(found) =
+                taken.and_then(|bytes| input.file(&path.display().to_string(), &bytes))
+            {
                 problems.extend(found);
             }
         }
@@ -37,7 +39,11 @@ impl ParameterFlags {
             }
         }
         input.environment(runbook, &|name| std::env::var(name).ok());
-        if problems.is_empty() { Ok(input) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(input)
+        } else {
+            Err(problems)
+        }
     }
 }
 

@@ -22,7 +22,9 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
     let mut valid = Vec::new();
     for path in &arguments.files {
         let name = path.display().to_string();
-        let parsed = super::read(path).map_err(|problem| vec![problem]).and_then(|bytes| Runbook::parse(&name, &bytes));
+        let parsed = super::read(path)
+            .map_err(|problem| vec![problem])
+            .and_then(|bytes| Runbook::parse(&name, &bytes));
         match parsed {
             Ok(_) => valid.push(name),
             Err(found) => problems.extend(found),
@@ -32,7 +34,9 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
         return super::invalid(&problems, ui, output);
     }
     match output {
-        Output::Text => valid.iter().for_each(|name| ui.line(Tone::Plain, &format!("{name}: valid"))),
+        Output::Text => valid
+            .iter()
+            .for_each(|name| ui.line(Tone::Plain, &format!("{name}: valid"))),
         Output::Json => {
             if super::print_json(ui, &json!({ "valid": true, "diagnostics": [] })).is_err() {
                 return Exit::Failed;

@@ -26,7 +26,11 @@ pub(super) fn build(source: &Source) -> (Option<Node>, Vec<Diagnostic>) {
                 return (root, diagnostics);
             }
             Err(stop) => {
-                if let Some(range) = stop.at.and_then(|at| unquoted_expression(&text, at)).filter(|_| repaired.len() < MOST_REPAIRS) {
+                if let Some(range) = stop
+                    .at
+                    .and_then(|at| unquoted_expression(&text, at))
+                    .filter(|_| repaired.len() < MOST_REPAIRS)
+                {
                     text.replace_range(range.start..=range.start, "\"");
                     text.replace_range(range.end - 1..range.end, "\"");
                     repaired.push(range);
@@ -46,9 +50,14 @@ fn unquoted(source: &Source, repaired: &[Range<usize>]) -> Vec<Diagnostic> {
         .iter()
         .map(|range| {
             let expression = &source.text()[range.clone()];
-            Diagnostic::at(source, range.clone(), Kind::Yaml, "an expression inside `{ }` or `[ ]` needs quotes")
-                .expected(format!("\"{expression}\""))
-                .note("without them YAML reads the braces as a mapping")
+            Diagnostic::at(
+                source,
+                range.clone(),
+                Kind::Yaml,
+                "an expression inside `{ }` or `[ ]` needs quotes",
+            )
+            .expected(format!("\"{expression}\""))
+            .note("without them YAML reads the braces as a mapping")
         })
         .collect()
 }
@@ -75,7 +84,10 @@ struct Stop {
 
 impl From<Diagnostic> for Stop {
     fn from(diagnostic: Diagnostic) -> Self {
-        Self { diagnostic, at: None }
+        Self {
+            diagnostic,
+            at: None,
+        }
     }
 }
 
@@ -104,11 +116,19 @@ struct Open {
 
 impl<'a> Builder<'a> {
     fn new(source: &'a Source, repaired: &'a [Range<usize>]) -> Self {
-        Self { source, repaired, diagnostics: Vec::new(), anchors: HashMap::new(), nodes: 0, aliased: 0 }
+        Self {
+            source,
+            repaired,
+            diagnostics: Vec::new(),
+            anchors: HashMap::new(),
+            nodes: 0,
+            aliased: 0,
+        }
     }
 
     fn run(&mut self, text: &str) -> Result<Option<Node>, Stop> {
-        let mut options = granit_parser::options! { flow_nesting_limit: DEEPEST, block_nesting_limit: DEEPEST };
+        let mut options =
+            granit_parser::options! { flow_nesting_limit: DEEPEST, block_nesting_limit: DEEPEST };
         options.set_emit_comments(false);
         let mut open: Vec<Open> = Vec::new();
         let mut root = None;
@@ -121,7 +141,10 @@ impl<'a> Builder<'a> {
                     documents += 1;
                     if documents > 1 {
                         let end = range.end.max(range.start + 3);
-                        return Err(self.at(range.start..end, "a second document in one file").expected("one document a file").into());
+                        return Err(self
+                            .at(range.start..end, "a second document in one file")
+                            .expected("one document a file")
+                            .into());
                     }
                     continue;
                 }
@@ -131,7 +154,9 @@ impl<'a> Builder<'a> {
                     self.remember(anchor, &node, 1);
                     Some(node)
                 }
-                Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag) if open.len() >= DEEPEST => {
+                Event::SequenceStart(_, anchor, tag) | Event::MappingStart(_, anchor, tag)
+                    if open.len() >= DEEPEST =>
+                {
                     let _ = (anchor, tag);
                     return Err(self.too_deep(range.start).into());
                 }
@@ -145,15 +170,20 @@ impl<'a> Builder<'a> {
                     open.push(Open::new(anchor, range, self.nodes, true));
                     None
                 }
-                Event::SequenceEnd | Event::MappingEnd => {
-                    open.pop().map(|collection| self.close(collection, range.end))
-                }
+                Event::SequenceEnd | Event::MappingEnd => open
+                    .pop()
+                    .map(|collection| self.close(collection, range.end)),
                 Event::Alias(id) => Some(self.alias(id, range)?),
                 _ => continue,
             };
             self.nodes += 1;
             if self.nodes > MOST_NODES {
-                return Err(Diagnostic::of_file(self.source.name(), Kind::Yaml, "the file has more than 50,000 values").into());
+                return Err(Diagnostic::of_file(
+                    self.source.name(),
+                    Kind::Yaml,
+                    "the file has more than 50,000 values",
+                )
+                .into());
             }
             if let Some(node) = node {
                 match open.last_mut() {
@@ -162,8 +192,13 @@ impl<'a> Builder<'a> {
                 }
             }
         }
-        if root.as_ref().is_none_or(|node| matches!(node.content, Content::Null) && node.range.is_empty()) {
-            return Err(Diagnostic::of_file(self.source.name(), Kind::File, "the file is empty").into());
+        if root
+            .as_ref()
+            .is_none_or(|node| matches!(node.content, Content::Null) && node.range.is_empty())
+        {
+            return Err(
+                Diagnostic::of_file(self.source.name(), Kind::File, "the file is empty").into(),
+            );
         }
         Ok(root)
     }
@@ -179,7 +214,8 @@ impl<'a> Builder<'a> {
     fn refuse_tag(&mut self, tagged: bool, range: &Range<usize>) {
         if tagged {
             let diagnostic = self.at(range.clone(), "YAML tags have no meaning here");
-            self.diagnostics.push(diagnostic.expected("the value without `!…`"));
+            self.diagnostics
+                .push(diagnostic.expected("the value without `!…`"));
         }
     }
 
@@ -197,7 +233,10 @@ impl<'a> Builder<'a> {
         self.nodes += nodes;
         if self.aliased > MOST_ALIASED_NODES {
             let message = format!("aliases add more than {MOST_ALIASED_NODES} values");
-            return Err(self.at(range, message).note("write them out, or use `vars`").into());
+            return Err(self
+                .at(range, message)
+                .note("write them out, or use `vars`")
+                .into());
         }
         let node = node.clone();
         if depth(&node) > DEEPEST {
@@ -207,11 +246,21 @@ impl<'a> Builder<'a> {
     }
 
     fn close(&mut self, open: Open, end: usize) -> Node {
-        let content = if open.mapping { Content::Map(open.entries) } else { Content::List(open.items) };
+        let content = if open.mapping {
+            Content::Map(open.entries)
+        } else {
+            Content::List(open.items)
+        };
         let text = self.source.text();
         let end = text.floor_char_boundary(end.max(open.range.start));
-        let end = open.range.start + text[text.floor_char_boundary(open.range.start)..end].trim_end().len();
-        let node = Node { range: open.range.start..end, content };
+        let end = open.range.start
+            + text[text.floor_char_boundary(open.range.start)..end]
+                .trim_end()
+                .len();
+        let node = Node {
+            range: open.range.start..end,
+            content,
+        };
         let nodes = self.nodes - open.nodes_before + 1;
         self.remember(open.anchor, &node, nodes);
         node
@@ -228,11 +277,14 @@ impl<'a> Builder<'a> {
         };
         if key.name == "<<" {
             let diagnostic = self.at(key.range.clone(), "merge keys are not supported");
-            self.diagnostics.push(diagnostic.expected("the keys themselves"));
+            self.diagnostics
+                .push(diagnostic.expected("the keys themselves"));
         } else if let Some(first) = parent.seen.get(&key.name) {
             let line = self.source.line_column(*first).0;
             let message = format!("duplicate key `{}`", key.name);
-            let diagnostic = self.at(key.range.clone(), message).note(format!("it is first given on line {line}"));
+            let diagnostic = self
+                .at(key.range.clone(), message)
+                .note(format!("it is first given on line {line}"));
             self.diagnostics.push(diagnostic);
         } else {
             parent.seen.insert(key.name.clone(), key.range.start);
@@ -243,14 +295,20 @@ impl<'a> Builder<'a> {
     fn key(&mut self, node: Node) -> Key {
         let name = match &node.content {
             Content::Text(text, _) => text.clone(),
-            Content::Number(_) | Content::Boolean(_) => self.source.text()[node.range.clone()].trim().to_owned(),
+            Content::Number(_) | Content::Boolean(_) => {
+                self.source.text()[node.range.clone()].trim().to_owned()
+            }
             Content::Null | Content::List(_) | Content::Map(_) => {
-                let diagnostic = self.at(node.range.clone(), format!("a key is {}", node.type_name()));
+                let diagnostic =
+                    self.at(node.range.clone(), format!("a key is {}", node.type_name()));
                 self.diagnostics.push(diagnostic.expected("text"));
                 String::new()
             }
         };
-        Key { name, range: node.range }
+        Key {
+            name,
+            range: node.range,
+        }
     }
 
     fn scalar(&mut self, value: &str, style: ScalarStyle, range: Range<usize>) -> Node {
@@ -262,7 +320,10 @@ impl<'a> Builder<'a> {
         };
         if self.repaired.contains(&range) {
             let text = self.source.text()[range.clone()].to_owned();
-            return Node { range, content: Content::Text(text, Style::Plain) };
+            return Node {
+                range,
+                content: Content::Text(text, Style::Plain),
+            };
         }
         let content = match style {
             Style::Plain => self.plain(value, &range),
@@ -274,7 +335,10 @@ impl<'a> Builder<'a> {
         } else {
             end
         };
-        Node { range: range.start..end, content }
+        Node {
+            range: range.start..end,
+            content,
+        }
     }
 
     /// The type of a scalar without quotes: YAML 1.2's core schema, with its traps refused.
@@ -286,50 +350,86 @@ impl<'a> Builder<'a> {
             _ => {}
         }
         if ["yes", "no", "on", "off", "y", "n"].contains(&value.to_lowercase().as_str()) {
-            let diagnostic = self.at(range.clone(), format!("`{value}` is a boolean in some YAML and text in other"));
-            self.diagnostics.push(diagnostic.expected(format!("`true` or `false`, or `\"{value}\"` with quotes")));
+            let diagnostic = self.at(
+                range.clone(),
+                format!("`{value}` is a boolean in some YAML and text in other"),
+            );
+            self.diagnostics.push(
+                diagnostic.expected(format!("`true` or `false`, or `\"{value}\"` with quotes")),
+            );
         }
         if [".inf", "-.inf", "+.inf", ".nan"].contains(&value.to_lowercase().as_str()) {
-            let diagnostic = self.at(range.clone(), format!("`{value}` is no number that can be used here"));
-            self.diagnostics.push(diagnostic.expected("a finite number, or quotes"));
+            let diagnostic = self.at(
+                range.clone(),
+                format!("`{value}` is no number that can be used here"),
+            );
+            self.diagnostics
+                .push(diagnostic.expected("a finite number, or quotes"));
         }
-        number(value).map_or_else(|| Content::Text(value.to_owned(), Style::Plain), Content::Number)
+        number(value).map_or_else(
+            || Content::Text(value.to_owned(), Style::Plain),
+            Content::Number,
+        )
     }
 
     fn scan_error(&self, error: &ScanError) -> Stop {
         let at = error.marker().byte_offset().unwrap_or_default();
         let text = self.source.text();
         let at = text.floor_char_boundary(at);
-        let at = if at >= text.len() { text.trim_end().len().saturating_sub(1) } else { at };
+        let at = if at >= text.len() {
+            text.trim_end().len().saturating_sub(1)
+        } else {
+            at
+        };
         let at = text.floor_char_boundary(at);
         let diagnostic = match error.kind() {
             ErrorKind::RecursionLimitExceeded => self.too_deep(at),
-            ErrorKind::UnknownAnchor => self.at(at..at + token(text, at), "an alias of an anchor that does not exist"),
+            ErrorKind::UnknownAnchor => self.at(
+                at..at + token(text, at),
+                "an alias of an anchor that does not exist",
+            ),
             ErrorKind::TabNotAllowed
             | ErrorKind::TabInBlockIndentation
             | ErrorKind::TabInIndentation
             | ErrorKind::TabAtBlockScalarStart => self.tab(at),
-            _ if text[line_start(text, at)..at].trim_start_matches(' ').starts_with('\t')
+            _ if text[line_start(text, at)..at]
+                .trim_start_matches(' ')
+                .starts_with('\t')
                 || text[at..].starts_with('\t') =>
             {
                 self.tab(at)
             }
-            _ => self.at(at..at + 1, format!("not valid YAML: {}", error.info())).note(hint(text, at)),
+            _ => self
+                .at(at..at + 1, format!("not valid YAML: {}", error.info()))
+                .note(hint(text, at)),
         };
-        Stop { diagnostic: without_empty_notes(diagnostic), at: Some(at) }
+        Stop {
+            diagnostic: without_empty_notes(diagnostic),
+            at: Some(at),
+        }
     }
 
     fn tab(&self, at: usize) -> Diagnostic {
         let text = self.source.text();
         let start = line_start(text, at);
         let at = text[start..].find('\t').map_or(at, |found| start + found);
-        self.at(at..at + 1, "a tab in the indentation").expected("spaces")
+        self.at(at..at + 1, "a tab in the indentation")
+            .expected("spaces")
     }
 }
 
 impl Open {
     fn new(anchor: usize, range: Range<usize>, nodes_before: usize, mapping: bool) -> Self {
-        Self { anchor, range, nodes_before, items: Vec::new(), entries: Vec::new(), seen: HashMap::new(), key: None, mapping }
+        Self {
+            anchor,
+            range,
+            nodes_before,
+            items: Vec::new(),
+            entries: Vec::new(),
+            seen: HashMap::new(),
+            key: None,
+            mapping,
+        }
     }
 }
 
@@ -356,11 +456,19 @@ fn line_start(text: &str, at: usize) -> usize {
 }
 
 fn token(text: &str, at: usize) -> usize {
-    text[at..].find([' ', '\n', ',', ']', '}']).unwrap_or(1).max(1)
+    text[at..]
+        .find([' ', '\n', ',', ']', '}'])
+        .unwrap_or(1)
+        .max(1)
 }
 
 fn depth(node: &Node) -> usize {
-    let below = node.items().iter().chain(node.entries().map(|(_, node)| node)).map(depth).max();
+    let below = node
+        .items()
+        .iter()
+        .chain(node.entries().map(|(_, node)| node))
+        .map(depth)
+        .max();
     1 + below.unwrap_or(0)
 }
 
@@ -378,8 +486,18 @@ fn number(value: &str) -> Option<Number> {
     }
     let plain = value.strip_prefix('+').unwrap_or(value);
     if digits.bytes().all(|byte| byte.is_ascii_digit()) {
-        return plain.parse::<i64>().ok().map(Number::from).or_else(|| plain.parse::<u64>().ok().map(Number::from));
+        return plain
+            .parse::<i64>()
+            .ok()
+            .map(Number::from)
+            .or_else(|| plain.parse::<u64>().ok().map(Number::from));
     }
-    let shaped = digits.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'));
-    plain.parse::<f64>().ok().filter(|_| shaped).and_then(Number::from_f64)
+    let shaped = digits
+        .bytes()
+        .all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'-' | b'+'));
+    plain
+        .parse::<f64>()
+        .ok()
+        .filter(|_| shaped)
+        .and_then(Number::from_f64)
 }

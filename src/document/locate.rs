@@ -8,9 +8,20 @@ use std::ops::Range;
 use super::Style;
 
 /// Source bytes of `part` (bytes of `text`, which is written at `range` of `source` in `style`).
-pub(super) fn locate(source: &str, range: &Range<usize>, text: &str, style: Style, part: Range<usize>) -> Range<usize> {
+pub(super) fn locate(
+    source: &str,
+    range: &Range<usize>,
+    text: &str,
+    style: Style,
+    part: Range<usize>,
+) -> Range<usize> {
     let part = text.floor_char_boundary(part.start)..text.floor_char_boundary(part.end);
-    let mut walk = Walk { source, at: range.start, end: range.end.min(source.len()), style };
+    let mut walk = Walk {
+        source,
+        at: range.start,
+        end: range.end.min(source.len()),
+        style,
+    };
     walk.skip_opening();
     let (mut start, mut end) = (None, walk.at);
     for (offset, character) in text.char_indices() {
@@ -58,12 +69,16 @@ impl Walk<'_> {
         }
         if !character.is_whitespace() || character == '\u{a0}' {
             let skipped = self.rest().find(|c: char| c == character).unwrap_or(0);
-            let only_space = self.rest()[..skipped].chars().all(|c| c.is_whitespace() || c == '\\');
+            let only_space = self.rest()[..skipped]
+                .chars()
+                .all(|c| c.is_whitespace() || c == '\\');
             self.at += if only_space { skipped } else { 0 };
         }
         let start = self.at;
         match self.rest().chars().next() {
-            Some(found) if found == character || found.is_whitespace() => self.at += found.len_utf8(),
+            Some(found) if found == character || found.is_whitespace() => {
+                self.at += found.len_utf8()
+            }
             _ => {}
         }
         start..self.at
@@ -72,7 +87,11 @@ impl Walk<'_> {
     /// A `''` or a backslash escape that stands for `character`.
     fn escape(&mut self, character: char) -> Option<Range<usize>> {
         let skipped = self.rest().len() - self.rest().trim_start().len();
-        let from = if character.is_whitespace() { self.at } else { self.at + skipped };
+        let from = if character.is_whitespace() {
+            self.at
+        } else {
+            self.at + skipped
+        };
         let rest = self.source.get(from..self.end)?;
         let length = match self.style {
             Style::Single if character == '\'' && rest.starts_with("''") => 2,

@@ -103,15 +103,27 @@ impl Document {
     }
 
     /// A problem at a part of a text.
-    pub fn within(&self, node: &Node, part: Range<usize>, kind: Kind, message: impl Into<String>) -> Diagnostic {
-        Diagnostic::at(&self.source, node.locate(self.source.text(), part), kind, message)
+    pub fn within(
+        &self,
+        node: &Node,
+        part: Range<usize>,
+        kind: Kind,
+        message: impl Into<String>,
+    ) -> Diagnostic {
+        Diagnostic::at(
+            &self.source,
+            node.locate(self.source.text(), part),
+            kind,
+            message,
+        )
     }
 }
 
 fn decode(name: &str, bytes: &[u8]) -> Result<String, Diagnostic> {
     let of_file = |message: &str| Diagnostic::of_file(name, Kind::File, message);
     if bytes.len() > LARGEST_FILE {
-        return Err(of_file("the file is larger than 1 MiB").note("a runbook is a page or two; is this the right file?"));
+        return Err(of_file("the file is larger than 1 MiB")
+            .note("a runbook is a page or two; is this the right file?"));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
         return Err(of_file("the file is UTF-16").expected("UTF-8"));
@@ -122,15 +134,22 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, Diagnostic> {
             let valid = String::from_utf8_lossy(bytes);
             let source = Source::new(name, valid.as_ref());
             let at = error.valid_up_to();
-            return Err(Diagnostic::at(&source, at..at + 1, Kind::File, "the file is not UTF-8")
-                .expected("UTF-8 text")
-                .note(format!("byte 0x{:02x} at offset {at}", bytes[at])));
+            return Err(
+                Diagnostic::at(&source, at..at + 1, Kind::File, "the file is not UTF-8")
+                    .expected("UTF-8 text")
+                    .note(format!("byte 0x{:02x} at offset {at}", bytes[at])),
+            );
         }
     };
     if text.starts_with('\u{feff}') {
         let source = Source::new(name, text);
-        return Err(Diagnostic::at(&source, 0..3, Kind::File, "the file starts with a byte-order mark")
-            .expected("UTF-8 without a byte-order mark"));
+        return Err(Diagnostic::at(
+            &source,
+            0..3,
+            Kind::File,
+            "the file starts with a byte-order mark",
+        )
+        .expected("UTF-8 without a byte-order mark"));
     }
     Ok(text.to_owned())
 }
@@ -148,18 +167,30 @@ impl Node {
 
     /// Keys and values; none where it is no mapping.
     pub fn entries(&self) -> impl Iterator<Item = (&Key, &Self)> {
-        let entries: &[(Key, Self)] = if let Content::Map(entries) = &self.content { entries } else { &[] };
+        let entries: &[(Key, Self)] = if let Content::Map(entries) = &self.content {
+            entries
+        } else {
+            &[]
+        };
         entries.iter().map(|(key, node)| (key, node))
     }
 
     /// Items; none where it is no list.
     pub fn items(&self) -> &[Self] {
-        if let Content::List(items) = &self.content { items } else { &[] }
+        if let Content::List(items) = &self.content {
+            items
+        } else {
+            &[]
+        }
     }
 
     /// The text, if it is text.
     pub fn text(&self) -> Option<&str> {
-        if let Content::Text(text, _) = &self.content { Some(text) } else { None }
+        if let Content::Text(text, _) = &self.content {
+            Some(text)
+        } else {
+            None
+        }
     }
 
     /// The text of a key's value.
@@ -188,8 +219,10 @@ impl Node {
             Content::Text(text, _) => Value::String(text.clone()),
             Content::List(items) => items.iter().map(Self::to_json).collect(),
             Content::Map(entries) => {
-                let object: Map<_, _> =
-                    entries.iter().map(|(key, node)| (key.name.clone(), node.to_json())).collect();
+                let object: Map<_, _> = entries
+                    .iter()
+                    .map(|(key, node)| (key.name.clone(), node.to_json()))
+                    .collect();
                 Value::Object(object)
             }
         }
@@ -256,7 +289,9 @@ mod tests {
         let json = document.root.to_json();
         assert_eq!(
             json,
-            serde_json::json!([1, -2, 1.5, 1000.0, 31, true, null, null, "007", "1_000", "v1", "1", 0.5])
+            serde_json::json!([
+                1, -2, 1.5, 1000.0, 31, true, null, null, "007", "1_000", "v1", "1", 0.5
+            ])
         );
     }
 

@@ -5,8 +5,8 @@ use std::time::Duration;
 use serde_json::Value;
 
 use super::model::{
-    Bound, Canary, Check, Classify, Decision, HitPolicy, Limits, Pace, Parameter, ParameterType, Retry, Row, Runbook,
-    Step, StepBody, Strategy,
+    Bound, Canary, Check, Classify, Decision, HitPolicy, Limits, Pace, Parameter, ParameterType,
+    Retry, Row, Runbook, Step, StepBody, Strategy,
 };
 use super::{checks, shape, tables};
 use crate::diagnostic::{self, Diagnostic, Kind};
@@ -38,33 +38,67 @@ impl Runbook {
 
 /// Adds what a later stage found, except at places of which an earlier stage has said what is wrong.
 fn add(problems: &mut Vec<Diagnostic>, later: Vec<Diagnostic>) {
-    let place = |diagnostic: &Diagnostic| diagnostic.position.as_ref().map(|at| (at.offset, at.length));
+    let place = |diagnostic: &Diagnostic| {
+        diagnostic
+            .position
+            .as_ref()
+            .map(|at| (at.offset, at.length))
+    };
     let known: std::collections::BTreeSet<_> = problems.iter().filter_map(place).collect();
-    problems.extend(later.into_iter().filter(|diagnostic| place(diagnostic).is_none_or(|place| !known.contains(&place))));
+    problems.extend(
+        later
+            .into_iter()
+            .filter(|diagnostic| place(diagnostic).is_none_or(|place| !known.contains(&place))),
+    );
 }
 
 fn build(document: &Document) -> Result<Runbook, Diagnostic> {
-    let file: shape::File = serde_json::from_value(document.root.to_json())
-        .map_err(|error| Diagnostic::of_file(document.source.name(), Kind::Schema, format!("the file has the wrong shape: {error}")))?;
+    let file: shape::File = serde_json::from_value(document.root.to_json()).map_err(|error| {
+        Diagnostic::of_file(
+            document.source.name(),
+            Kind::Schema,
+            format!("the file has the wrong shape: {error}"),
+        )
+    })?;
     Ok(Runbook {
         file: document.source.name().to_owned(),
         source: document.source.text().to_owned(),
         title: file.title.unwrap_or_else(|| file.name.clone()),
         name: file.name,
-        params: file.params.into_iter().map(|(name, shape)| (name, parameter(shape))).collect(),
+        params: file
+            .params
+            .into_iter()
+            .map(|(name, shape)| (name, parameter(shape)))
+            .collect(),
         vars: file.vars,
         checks: file
             .checks
             .into_iter()
-            .map(|check| Check { that: condition(&Value::String(check.that)), otherwise: check.otherwise })
+            .map(|check| Check {
+                that: condition(&Value::String(check.that)),
+                otherwise: check.otherwise,
+            })
             .collect(),
         queries: file.queries,
         strategies: file
             .strategies
             .into_iter()
-            .map(|(name, shape)| (name, Strategy { action: shape.action, with: shape.with, fallback: shape.fallback }))
+            .map(|(name, shape)| {
+                (
+                    name,
+                    Strategy {
+                        action: shape.action,
+                        with: shape.with,
+                        fallback: shape.fallback,
+                    },
+                )
+            })
             .collect(),
-        decisions: file.decisions.into_iter().map(|(name, shape)| (name, decision(shape))).collect(),
+        decisions: file
+            .decisions
+            .into_iter()
+            .map(|(name, shape)| (name, decision(shape)))
+            .collect(),
         steps: file.steps.into_iter().map(step).collect(),
     })
 }
@@ -97,18 +131,34 @@ fn decision(shape: shape::Decision) -> Decision {
 fn classify(value: Value) -> Classify {
     let structured = value.as_object().is_some_and(super::tables::is_structured);
     if structured && let Ok(shape) = serde_json::from_value::<shape::Classify>(value.clone()) {
-        return Classify { types: shape.types, attribute: shape.attribute };
+        return Classify {
+            types: shape.types,
+            attribute: shape.attribute,
+        };
     }
-    Classify { types: Some(value), attribute: None }
+    Classify {
+        types: Some(value),
+        attribute: None,
+    }
 }
 
 fn row(shape: shape::Row) -> Row {
     let class = match shape.class {
         Some(Value::String(one)) => vec![one],
-        Some(Value::Array(several)) => several.iter().filter_map(Value::as_str).map(str::to_owned).collect(),
+        Some(Value::Array(several)) => several
+            .iter()
+            .filter_map(Value::as_str)
+            .map(str::to_owned)
+            .collect(),
         _ => Vec::new(),
     };
-    Row { id: shape.id, class, filter: shape.filter, task: shape.task, apply: shape.apply }
+    Row {
+        id: shape.id,
+        class,
+        filter: shape.filter,
+        task: shape.task,
+        apply: shape.apply,
+    }
 }
 
 fn step(shape: shape::Step) -> Step {
@@ -119,7 +169,10 @@ fn step(shape: shape::Step) -> Step {
             timeout: interval(&repeat.timeout),
             steps: repeat.steps.into_iter().map(step).collect(),
         },
-        (None, action) => StepBody::Action { action: action.unwrap_or_default(), with: shape.with },
+        (None, action) => StepBody::Action {
+            action: action.unwrap_or_default(),
+            with: shape.with,
+        },
     };
     Step {
         id: shape.id,
@@ -131,7 +184,10 @@ fn step(shape: shape::Step) -> Step {
         on_failure: shape.on_failure.unwrap_or_default(),
         limits: shape.limits.map(limits).unwrap_or_default(),
         pace: shape.pace.map(pace).unwrap_or_default(),
-        canary: shape.canary.map(|canary| Canary { count: canary.count, wait: interval(&canary.wait) }),
+        canary: shape.canary.map(|canary| Canary {
+            count: canary.count,
+            wait: interval(&canary.wait),
+        }),
         body,
     }
 }
@@ -139,7 +195,9 @@ fn step(shape: shape::Step) -> Step {
 /// The expression between the braces; a literal truth value is one too.
 fn condition(value: &Value) -> String {
     match value {
-        Value::String(text) => template::sole(text).map_or_else(|| text.clone(), |inner| text[inner].to_owned()),
+        Value::String(text) => {
+            template::sole(text).map_or_else(|| text.clone(), |inner| text[inner].to_owned())
+        }
         other => other.to_string(),
     }
 }
@@ -154,7 +212,10 @@ fn retry(shape: shape::Retry) -> Retry {
     Retry {
         attempts: shape.attempts.unwrap_or(default.attempts),
         backoff: shape.backoff.as_deref().map_or(default.backoff, interval),
-        max_backoff: shape.max_backoff.as_deref().map_or(default.max_backoff, interval),
+        max_backoff: shape
+            .max_backoff
+            .as_deref()
+            .map_or(default.max_backoff, interval),
     }
 }
 
@@ -175,5 +236,8 @@ fn bound(value: &Value) -> Option<Bound> {
 
 fn pace(shape: shape::Pace) -> Pace {
     let default = Pace::default();
-    Pace { rate: shape.rate.unwrap_or(default.rate), concurrency: shape.concurrency.unwrap_or(default.concurrency) }
+    Pace {
+        rate: shape.rate.unwrap_or(default.rate),
+        concurrency: shape.concurrency.unwrap_or(default.concurrency),
+    }
 }

@@ -37,7 +37,9 @@ pub enum EvalError {
 
 impl EvalError {
     fn failed(message: impl Into<String>) -> Self {
-        Self::Failed { message: message.into() }
+        Self::Failed {
+            message: message.into(),
+        }
     }
 }
 
@@ -69,7 +71,9 @@ struct Known {
 
 impl fmt::Debug for Known {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Known").field("outputs", &self.outputs.keys()).finish_non_exhaustive()
+        f.debug_struct("Known")
+            .field("outputs", &self.outputs.keys())
+            .finish_non_exhaustive()
     }
 }
 
@@ -109,16 +113,24 @@ impl fmt::Debug for Root {
 impl Object for Root {
     fn get_value(self: &Arc<Self>, key: &Dynamic) -> Option<Dynamic> {
         let name = key.as_str()?;
-        let scope = Scope { known: Arc::clone(&self.known) };
+        let scope = Scope {
+            known: Arc::clone(&self.known),
+        };
         match self.kind {
             RootKind::Params => scope.parameter(name).map(|value| dynamic(&value)),
             RootKind::Vars => nested(scope.render(self.known.vars.get(name)?)),
-            RootKind::Queries => nested(scope.query(name).map(|filter| Value::String(filter.render()))),
+            RootKind::Queries => nested(
+                scope
+                    .query(name)
+                    .map(|filter| Value::String(filter.render())),
+            ),
             RootKind::Steps => match self.known.outputs.get(name) {
                 Some(output) => Some(dynamic(output)),
                 None => {
                     if self.known.steps.iter().any(|step| step == name) {
-                        note(EvalError::UnknownUntil { step: name.to_owned() });
+                        note(EvalError::UnknownUntil {
+                            step: name.to_owned(),
+                        });
                     }
                     None
                 }
@@ -158,7 +170,12 @@ impl Scope {
     }
 
     fn context(&self) -> Dynamic {
-        let root = |kind| Dynamic::from_object(Root { known: Arc::clone(&self.known), kind });
+        let root = |kind| {
+            Dynamic::from_object(Root {
+                known: Arc::clone(&self.known),
+                kind,
+            })
+        };
         minijinja::context! {
             params => root(RootKind::Params),
             vars => root(RootKind::Vars),
@@ -176,7 +193,9 @@ impl Scope {
         static ENVIRONMENT: LazyLock<Environment<'static>> = LazyLock::new(template::environment);
         let expression = self.with_version_fields(expression)?;
         let outer = INSIDE.take();
-        let result = ENVIRONMENT.compile_expression(&expression).and_then(|compiled| compiled.eval(self.context()));
+        let result = ENVIRONMENT
+            .compile_expression(&expression)
+            .and_then(|compiled| compiled.eval(self.context()));
         let inside = INSIDE.replace(outer);
         let value = result.map_err(|error| inside.clone().unwrap_or_else(|| failure(&error)))?;
         if let Some(error) = inside.filter(|_| value.is_undefined()) {
@@ -185,20 +204,32 @@ impl Scope {
         if value.is_undefined() {
             return Err(EvalError::failed("the expression gives nothing"));
         }
-        serde_json::to_value(&value).map_err(|_| EvalError::failed("the expression gives no plain value"))
+        serde_json::to_value(&value)
+            .map_err(|_| EvalError::failed("the expression gives no plain value"))
     }
 
     /// Versions are texts; their fields are reached by a name of their own.
     fn with_version_fields(&self, expression: &str) -> Result<String, EvalError> {
-        let parsed = template::parse(expression, 0).map_err(|problem| EvalError::failed(problem.message))?;
+        let parsed =
+            template::parse(expression, 0).map_err(|problem| EvalError::failed(problem.message))?;
         let mut text = expression.to_owned();
-        let mut reads: Vec<&Read> = parsed.reads.iter().filter(|read| read.path.len() == 3 && read.name(0) == Some("params")).collect();
+        let mut reads: Vec<&Read> = parsed
+            .reads
+            .iter()
+            .filter(|read| read.path.len() == 3 && read.name(0) == Some("params"))
+            .collect();
         reads.sort_by_key(|read| std::cmp::Reverse(read.end));
         for read in reads {
-            let (Some(name), Some(field)) = (read.name(1), read.name(2)) else { continue };
-            let version = matches!(field, "deployment" | "build_id") && self.known.params.get(name).is_some_and(Value::is_string);
+            let (Some(name), Some(field)) = (read.name(1), read.name(2)) else {
+                continue;
+            };
+            let version = matches!(field, "deployment" | "build_id")
+                && self.known.params.get(name).is_some_and(Value::is_string);
             if version {
-                text.replace_range(read.path[0].1.start..read.end, &format!("params[\"{name}.{field}\"]"));
+                text.replace_range(
+                    read.path[0].1.start..read.end,
+                    &format!("params[\"{name}.{field}\"]"),
+                );
             }
         }
         Ok(text)
@@ -211,7 +242,10 @@ impl Scope {
     pub fn holds(&self, expression: &str) -> Result<bool, EvalError> {
         match self.evaluate(expression)? {
             Value::Bool(holds) => Ok(holds),
-            other => Err(EvalError::failed(format!("`{expression}` is {} where true or false belongs", type_name(&other)))),
+            other => Err(EvalError::failed(format!(
+                "`{expression}` is {} where true or false belongs",
+                type_name(&other)
+            ))),
         }
     }
 
@@ -222,10 +256,18 @@ impl Scope {
     pub fn render(&self, value: &Value) -> Result<Value, EvalError> {
         match value {
             Value::String(text) => self.render_text(text),
-            Value::Array(items) => items.iter().map(|item| self.render(item)).collect::<Result<Vec<_>, _>>().map(Value::Array),
+            Value::Array(items) => items
+                .iter()
+                .map(|item| self.render(item))
+                .collect::<Result<Vec<_>, _>>()
+                .map(Value::Array),
             Value::Object(entries) => {
-                let rendered = entries.iter().map(|(key, item)| Ok((key.clone(), self.render(item)?)));
-                rendered.collect::<Result<Map<_, _>, _>>().map(Value::Object)
+                let rendered = entries
+                    .iter()
+                    .map(|(key, item)| Ok((key.clone(), self.render(item)?)));
+                rendered
+                    .collect::<Result<Map<_, _>, _>>()
+                    .map(Value::Object)
             }
             other => Ok(other.clone()),
         }
@@ -253,7 +295,10 @@ impl Scope {
     ///
     /// # Errors
     /// See [`EvalError`].
-    pub fn render_arguments(&self, with: &Map<String, Value>) -> Result<Map<String, Value>, EvalError> {
+    pub fn render_arguments(
+        &self,
+        with: &Map<String, Value>,
+    ) -> Result<Map<String, Value>, EvalError> {
         let mut rendered = Map::new();
         for (name, value) in with {
             let value = match (name.as_str(), value) {
@@ -279,13 +324,23 @@ impl Scope {
     }
 
     fn query(&self, name: &str) -> Result<Filter, EvalError> {
-        let text = self.known.queries.get(name).ok_or_else(|| EvalError::failed(format!("unknown query `{name}`")))?;
+        let text = self
+            .known
+            .queries
+            .get(name)
+            .ok_or_else(|| EvalError::failed(format!("unknown query `{name}`")))?;
         self.render_query(text)
     }
 
     fn fill(&self, text: &str) -> Result<Filter, EvalError> {
-        let template = list_filter::parse_template(text)
-            .map_err(|problems| EvalError::failed(problems.into_iter().next().map_or_else(String::new, |problem| problem.message)))?;
+        let template = list_filter::parse_template(text).map_err(|problems| {
+            EvalError::failed(
+                problems
+                    .into_iter()
+                    .next()
+                    .map_or_else(String::new, |problem| problem.message),
+            )
+        })?;
         let mut resolve = |hole: &Hole, position: HolePosition| self.filled(&hole.source, position);
         template.fill(&mut resolve).map_err(|error| match error {
             list_filter::FillError::Resolve(inner) => inner,
@@ -295,15 +350,31 @@ impl Scope {
 
     fn filled(&self, source: &str, position: HolePosition) -> Result<Filled, EvalError> {
         if position == HolePosition::Condition {
-            let parsed = template::parse(source, 0).map_err(|problem| EvalError::failed(problem.message))?;
-            let name = parsed.reads.first().filter(|read| read.name(0) == Some("queries")).and_then(|read| read.name(1));
+            let parsed =
+                template::parse(source, 0).map_err(|problem| EvalError::failed(problem.message))?;
+            let name = parsed
+                .reads
+                .first()
+                .filter(|read| read.name(0) == Some("queries"))
+                .and_then(|read| read.name(1));
             let name = name.ok_or_else(|| EvalError::failed(format!("`{source}` is no query")))?;
             return self.query(name).map(Filled::Fragment);
         }
         let value = self.evaluate(source)?;
-        let literal = |value: &Value| literal(value).ok_or_else(|| EvalError::failed(format!("`{source}` is {} where a value belongs", type_name(value))));
+        let literal = |value: &Value| {
+            literal(value).ok_or_else(|| {
+                EvalError::failed(format!(
+                    "`{source}` is {} where a value belongs",
+                    type_name(value)
+                ))
+            })
+        };
         match &value {
-            Value::Array(items) => items.iter().map(literal).collect::<Result<_, _>>().map(Filled::List),
+            Value::Array(items) => items
+                .iter()
+                .map(literal)
+                .collect::<Result<_, _>>()
+                .map(Filled::List),
             other => literal(other).map(Filled::Literal),
         }
     }
@@ -313,7 +384,10 @@ fn literal(value: &Value) -> Option<Literal> {
     match value {
         Value::String(text) => Some(Literal::text(text.as_str())),
         Value::Bool(truth) => Some(Literal::Bool(*truth)),
-        Value::Number(number) => number.as_i64().map(Literal::Int).or_else(|| number.as_f64().map(Literal::Float)),
+        Value::Number(number) => number
+            .as_i64()
+            .map(Literal::Int)
+            .or_else(|| number.as_f64().map(Literal::Float)),
         Value::Null | Value::Array(_) | Value::Object(_) => None,
     }
 }
@@ -331,15 +405,26 @@ fn type_name(value: &Value) -> &'static str {
 
 /// The kind and detail of an error; its other forms print variables.
 fn failure(error: &minijinja::Error) -> EvalError {
-    let detail = error.detail().map(|detail| format!(": {detail}")).unwrap_or_default();
+    let detail = error
+        .detail()
+        .map(|detail| format!(": {detail}"))
+        .unwrap_or_default();
     EvalError::failed(format!("{}{detail}", error.kind()))
 }
 
 impl Runbook {
     /// What expressions can read, given the outputs that steps have by now. A secret parameter reads as
     /// `(secret NAME)`: what is rendered with this scope may be shown.
-    pub fn scope(&self, parameters: &Parameters, outputs: &BTreeMap<StepId, Value>, run: &Value) -> Scope {
-        let mut params: IndexMap<String, Value> = parameters.values().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    pub fn scope(
+        &self,
+        parameters: &Parameters,
+        outputs: &BTreeMap<StepId, Value>,
+        run: &Value,
+    ) -> Scope {
+        let mut params: IndexMap<String, Value> = parameters
+            .values()
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
         for (name, _) in self.params.iter().filter(|(_, parameter)| parameter.secret) {
             params.insert(name.clone(), Value::String(format!("(secret {name})")));
         }
@@ -347,8 +432,16 @@ impl Runbook {
     }
 
     /// As [`Runbook::scope`], with secrets: only for the call that needs them.
-    pub fn scope_with_secrets(&self, parameters: &Parameters, outputs: &BTreeMap<StepId, Value>, run: &Value) -> Scope {
-        let mut params: IndexMap<String, Value> = parameters.values().map(|(name, value)| (name.to_owned(), value.clone())).collect();
+    pub fn scope_with_secrets(
+        &self,
+        parameters: &Parameters,
+        outputs: &BTreeMap<StepId, Value>,
+        run: &Value,
+    ) -> Scope {
+        let mut params: IndexMap<String, Value> = parameters
+            .values()
+            .map(|(name, value)| (name.to_owned(), value.clone()))
+            .collect();
         for (name, _) in self.params.iter().filter(|(_, parameter)| parameter.secret) {
             if let Some(secret) = parameters.secret(name) {
                 params.insert(name.clone(), Value::String(secret.reveal().to_owned()));
@@ -357,14 +450,23 @@ impl Runbook {
         self.scope_of(params, outputs, run)
     }
 
-    fn scope_of(&self, params: IndexMap<String, Value>, outputs: &BTreeMap<StepId, Value>, run: &Value) -> Scope {
+    fn scope_of(
+        &self,
+        params: IndexMap<String, Value>,
+        outputs: &BTreeMap<StepId, Value>,
+        run: &Value,
+    ) -> Scope {
         Scope {
             known: Arc::new(Known {
                 params,
                 vars: self.vars.clone(),
                 queries: self.queries.clone(),
                 outputs: outputs.clone(),
-                steps: self.all_steps().iter().map(|step| step.id.clone()).collect(),
+                steps: self
+                    .all_steps()
+                    .iter()
+                    .map(|step| step.id.clone())
+                    .collect(),
                 run: run.clone(),
             }),
         }
@@ -418,8 +520,13 @@ impl Runbook {
 
     /// The names that an expression reads, as paths: `["steps", "drainage", "status"]`.
     pub fn reads(&self, expression: &str) -> Vec<Vec<String>> {
-        let reads = template::parse(expression, 0).map(|parsed| parsed.reads).unwrap_or_default();
-        reads.into_iter().map(|read| read.path.into_iter().map(|(name, _)| name).collect()).collect()
+        let reads = template::parse(expression, 0)
+            .map(|parsed| parsed.reads)
+            .unwrap_or_default();
+        reads
+            .into_iter()
+            .map(|read| read.path.into_iter().map(|(name, _)| name).collect())
+            .collect()
     }
 
     /// Every step in the order of the file, nested ones after their loop.

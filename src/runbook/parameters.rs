@@ -51,7 +51,9 @@ impl Parameters {
 
     /// All that are not secret, in the order of their declaration.
     pub fn values(&self) -> impl Iterator<Item = (&str, &Value)> {
-        self.values.iter().map(|(name, value)| (name.as_str(), value))
+        self.values
+            .iter()
+            .map(|(name, value)| (name.as_str(), value))
     }
 
     /// A secret.
@@ -70,11 +72,22 @@ impl Parameters {
     ///
     /// # Errors
     /// Where there is no such map parameter, or the value does not fit it.
-    pub fn set_entry(&mut self, runbook: &Runbook, name: &str, key: &str, text: &str) -> Result<(), Diagnostic> {
+    pub fn set_entry(
+        &mut self,
+        runbook: &Runbook,
+        name: &str,
+        key: &str,
+        text: &str,
+    ) -> Result<(), Diagnostic> {
         let Some(parameter) = runbook.params.get(name) else {
             return Err(unknown(runbook, name));
         };
-        let fail = |why: String| Diagnostic::plain(Kind::Parameter, format!("parameter `{name}`, entry `{key}`: {why}"));
+        let fail = |why: String| {
+            Diagnostic::plain(
+                Kind::Parameter,
+                format!("parameter `{name}`, entry `{key}`: {why}"),
+            )
+        };
         if parameter.kind != ParameterType::Map {
             return Err(fail("only maps have entries".to_owned()));
         }
@@ -119,7 +132,9 @@ pub struct ParameterInput {
 
 impl fmt::Debug for ParameterInput {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.given.iter().map(|given| &given.name)).finish()
+        f.debug_list()
+            .entries(self.given.iter().map(|given| &given.name))
+            .finish()
     }
 }
 
@@ -128,7 +143,11 @@ impl ParameterInput {
     ///
     /// # Errors
     /// Where it is no assignment, or the file cannot be read.
-    pub fn assign(&mut self, assignment: &str, read: &mut dyn FnMut(&str) -> Result<String, String>) -> Result<(), Diagnostic> {
+    pub fn assign(
+        &mut self,
+        assignment: &str,
+        read: &mut dyn FnMut(&str) -> Result<String, String>,
+    ) -> Result<(), Diagnostic> {
         let Some((target, text)) = assignment.split_once('=') else {
             let message = format!("`-p {assignment}` is no assignment");
             return Err(Diagnostic::plain(Kind::Parameter, message).expected("`-p NAME=VALUE`"));
@@ -140,13 +159,25 @@ impl ParameterInput {
         let (raw, origin) = match text.strip_prefix('@') {
             Some(path) => {
                 let content = read(path).map_err(|why| {
-                    Diagnostic::plain(Kind::Parameter, format!("parameter `{name}`: cannot read `{path}`: {why}"))
+                    Diagnostic::plain(
+                        Kind::Parameter,
+                        format!("parameter `{name}`: cannot read `{path}`: {why}"),
+                    )
                 })?;
-                (content.trim_end_matches(['\r', '\n']).to_owned(), Origin::File(path.to_owned()))
+                (
+                    content.trim_end_matches(['\r', '\n']).to_owned(),
+                    Origin::File(path.to_owned()),
+                )
             }
             None => (text.to_owned(), Origin::CommandLine),
         };
-        self.given.push(Given { name: name.to_owned(), key, raw: Raw::Text(raw), origin, place: None });
+        self.given.push(Given {
+            name: name.to_owned(),
+            key,
+            raw: Raw::Text(raw),
+            origin,
+            place: None,
+        });
         Ok(())
     }
 
@@ -156,9 +187,15 @@ impl ParameterInput {
     /// Where it is no such file.
     pub fn file(&mut self, name: &str, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
         let (document, problems) = Document::parse(name, bytes);
-        let Some(document) = document.filter(|_| problems.is_empty()) else { return Err(problems) };
+        let Some(document) = document.filter(|_| problems.is_empty()) else {
+            return Err(problems);
+        };
         if !matches!(document.root.content, crate::document::Content::Map(_)) {
-            return Err(vec![document.at(&document.root, Kind::Parameter, "not a mapping of parameters to values")]);
+            return Err(vec![document.at(
+                &document.root,
+                Kind::Parameter,
+                "not a mapping of parameters to values",
+            )]);
         }
         for (key, node) in document.root.entries() {
             self.given.push(Given {
@@ -174,15 +211,31 @@ impl ParameterInput {
 
     /// Takes a value as data: a scenario's.
     pub fn value(&mut self, name: &str, value: Value) {
-        self.given.push(Given { name: name.to_owned(), key: None, raw: Raw::Json(value), origin: Origin::File(String::new()), place: None });
+        self.given.push(Given {
+            name: name.to_owned(),
+            key: None,
+            raw: Raw::Json(value),
+            origin: Origin::File(String::new()),
+            place: None,
+        });
     }
 
     /// Takes the secrets of a runbook from the environment, which `lookup` reads.
     pub fn environment(&mut self, runbook: &Runbook, lookup: &dyn Fn(&str) -> Option<String>) {
-        for (name, _) in runbook.params.iter().filter(|(_, parameter)| parameter.secret) {
+        for (name, _) in runbook
+            .params
+            .iter()
+            .filter(|(_, parameter)| parameter.secret)
+        {
             let variable = environment_variable(name);
             if let Some(text) = lookup(&variable) {
-                self.given.push(Given { name: name.clone(), key: None, raw: Raw::Text(text), origin: Origin::Environment(variable), place: None });
+                self.given.push(Given {
+                    name: name.clone(),
+                    key: None,
+                    raw: Raw::Text(text),
+                    origin: Origin::Environment(variable),
+                    place: None,
+                });
             }
         }
     }
@@ -193,11 +246,24 @@ impl ParameterInput {
     /// # Errors
     /// Why it does not fit, so that the question can be asked again.
     pub fn prompted(&mut self, runbook: &Runbook, name: &str, text: &str) -> Result<(), String> {
-        let parameter = runbook.params.get(name).ok_or_else(|| format!("unknown parameter `{name}`"))?;
+        let parameter = runbook
+            .params
+            .get(name)
+            .ok_or_else(|| format!("unknown parameter `{name}`"))?;
         let value = typed(parameter, text)?;
         check(parameter, &value)?;
-        let raw = if parameter.secret { Raw::Text(text.to_owned()) } else { Raw::Json(value) };
-        self.given.push(Given { name: name.to_owned(), key: None, raw, origin: Origin::Prompt, place: None });
+        let raw = if parameter.secret {
+            Raw::Text(text.to_owned())
+        } else {
+            Raw::Json(value)
+        };
+        self.given.push(Given {
+            name: name.to_owned(),
+            key: None,
+            raw,
+            origin: Origin::Prompt,
+            place: None,
+        });
         Ok(())
     }
 
@@ -214,15 +280,24 @@ pub fn environment_variable(name: &str) -> String {
 impl Runbook {
     /// The parameters that must still be given, in order.
     pub fn missing_parameters(&self, input: &ParameterInput) -> Vec<&str> {
-        let missing = |(name, parameter): &(&String, &Parameter)| parameter.default.is_none() && input.of(name).next().is_none();
-        self.params.iter().filter(missing).map(|(name, _)| name.as_str()).collect()
+        let missing = |(name, parameter): &(&String, &Parameter)| {
+            parameter.default.is_none() && input.of(name).next().is_none()
+        };
+        self.params
+            .iter()
+            .filter(missing)
+            .map(|(name, _)| name.as_str())
+            .collect()
     }
 
     /// Puts together what was given and what is declared.
     ///
     /// # Errors
     /// Every parameter that is missing, unknown or wrong.
-    pub fn resolve_parameters(&self, input: &ParameterInput) -> Result<Parameters, Vec<Diagnostic>> {
+    pub fn resolve_parameters(
+        &self,
+        input: &ParameterInput,
+    ) -> Result<Parameters, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut named = std::collections::BTreeSet::new();
         for given in &input.given {
@@ -235,17 +310,25 @@ impl Runbook {
             let given: Vec<_> = input.of(name).collect();
             match resolve(name, parameter, &given) {
                 Ok(Resolved::Value(value)) => drop(parameters.values.insert(name.clone(), value)),
-                Ok(Resolved::Secret(secret)) => drop(parameters.secrets.insert(name.clone(), secret)),
+                Ok(Resolved::Secret(secret)) => {
+                    drop(parameters.secrets.insert(name.clone(), secret))
+                }
                 Err(diagnostic) => problems.push(diagnostic),
             }
         }
-        if problems.is_empty() { Ok(parameters) } else { Err(problems) }
+        if problems.is_empty() {
+            Ok(parameters)
+        } else {
+            Err(problems)
+        }
     }
 }
 
 fn unknown(runbook: &Runbook, name: &str) -> Diagnostic {
     let known = || runbook.params.keys().map(String::as_str);
-    Diagnostic::plain(Kind::Parameter, format!("unknown parameter `{name}`")).expected(list(known())).near(name, known())
+    Diagnostic::plain(Kind::Parameter, format!("unknown parameter `{name}`"))
+        .expected(list(known()))
+        .near(name, known())
 }
 
 /// Puts a problem where its value stands.
@@ -264,9 +347,18 @@ enum Resolved {
 
 fn resolve(name: &str, parameter: &Parameter, given: &[&Given]) -> Result<Resolved, Diagnostic> {
     let Some(last) = given.last() else {
-        return parameter.default.clone().map(Resolved::Value).ok_or_else(|| missing(name, parameter));
+        return parameter
+            .default
+            .clone()
+            .map(Resolved::Value)
+            .ok_or_else(|| missing(name, parameter));
     };
-    let fail = |given: &Given, why: String| place(given, Diagnostic::plain(Kind::Parameter, format!("parameter `{name}`: {why}")));
+    let fail = |given: &Given, why: String| {
+        place(
+            given,
+            Diagnostic::plain(Kind::Parameter, format!("parameter `{name}`: {why}")),
+        )
+    };
     if parameter.secret {
         return secret(name, parameter, last).map(Resolved::Secret);
     }
@@ -281,9 +373,16 @@ fn resolve(name: &str, parameter: &Parameter, given: &[&Given]) -> Result<Resolv
 
 fn missing(name: &str, parameter: &Parameter) -> Diagnostic {
     let diagnostic = Diagnostic::plain(Kind::Parameter, format!("parameter `{name}` is missing"));
-    let diagnostic = if parameter.description.is_empty() { diagnostic } else { diagnostic.note(parameter.description.clone()) };
+    let diagnostic = if parameter.description.is_empty() {
+        diagnostic
+    } else {
+        diagnostic.note(parameter.description.clone())
+    };
     if parameter.secret {
-        return diagnostic.expected(format!("the environment variable {}, or `-p {name}=@FILE`", environment_variable(name)));
+        return diagnostic.expected(format!(
+            "the environment variable {}, or `-p {name}=@FILE`",
+            environment_variable(name)
+        ));
     }
     diagnostic.expected(match parameter.kind {
         ParameterType::Map => format!("`-p {name}.KEY=VALUE`, once an entry"),
@@ -296,15 +395,27 @@ fn missing(name: &str, parameter: &Parameter) -> Diagnostic {
 /// A secret is taken from where it leaves no trace; its value is never part of a message.
 fn secret(name: &str, parameter: &Parameter, given: &Given) -> Result<Secret, Diagnostic> {
     let fail = |why: &str| {
-        let where_from = format!("the environment variable {}, or `-p {name}=@FILE`", environment_variable(name));
-        place(given, Diagnostic::plain(Kind::Parameter, format!("parameter `{name}` is secret: {why}")).expected(where_from))
+        let where_from = format!(
+            "the environment variable {}, or `-p {name}=@FILE`",
+            environment_variable(name)
+        );
+        place(
+            given,
+            Diagnostic::plain(
+                Kind::Parameter,
+                format!("parameter `{name}` is secret: {why}"),
+            )
+            .expected(where_from),
+        )
     };
     match (&given.origin, &given.raw) {
         (Origin::CommandLine, _) => Err(fail("the command line is seen by other processes")),
-        (_, Raw::Text(text)) | (_, Raw::Json(Value::String(text))) => match check(parameter, &Value::String(text.clone())) {
-            Ok(()) => Ok(Secret(text.clone())),
-            Err(_) => Err(fail("the value does not fit its declaration")),
-        },
+        (_, Raw::Text(text)) | (_, Raw::Json(Value::String(text))) => {
+            match check(parameter, &Value::String(text.clone())) {
+                Ok(()) => Ok(Secret(text.clone())),
+                Err(_) => Err(fail("the value does not fit its declaration")),
+            }
+        }
         _ => Err(fail("the value is no text")),
     }
 }
@@ -312,7 +423,9 @@ fn secret(name: &str, parameter: &Parameter, given: &Given) -> Result<Secret, Di
 /// Adds one given value to those before it: lists grow, maps gain entries, anything else is replaced.
 fn combine(parameter: &Parameter, before: Option<Value>, given: &Given) -> Result<Value, String> {
     match (&given.key, &given.raw) {
-        (Some(_), _) if parameter.kind != ParameterType::Map => Err("only maps have entries".to_owned()),
+        (Some(_), _) if parameter.kind != ParameterType::Map => {
+            Err("only maps have entries".to_owned())
+        }
         (Some(key), Raw::Text(text)) => {
             let mut entries = match before {
                 Some(Value::Object(entries)) => entries,
@@ -325,7 +438,9 @@ fn combine(parameter: &Parameter, before: Option<Value>, given: &Given) -> Resul
         (None, Raw::Text(text)) => {
             let from_file = matches!(given.origin, Origin::File(_));
             match (parameter.kind, before) {
-                (ParameterType::List, before) if !from_file && !text.trim_start().starts_with('[') => {
+                (ParameterType::List, before)
+                    if !from_file && !text.trim_start().starts_with('[') =>
+                {
                     let mut items = match before {
                         Some(Value::Array(items)) => items,
                         _ => Vec::new(),
@@ -344,13 +459,23 @@ fn combine(parameter: &Parameter, before: Option<Value>, given: &Given) -> Resul
 fn typed(parameter: &Parameter, text: &str) -> Result<Value, String> {
     let text = text.trim();
     match parameter.kind {
-        ParameterType::List | ParameterType::Map if text.starts_with(['[', '{']) => structured(parameter, text),
-        ParameterType::List => parts(text).map(|part| scalar(&item(parameter), part)).collect::<Result<Vec<_>, _>>().map(Value::Array),
+        ParameterType::List | ParameterType::Map if text.starts_with(['[', '{']) => {
+            structured(parameter, text)
+        }
+        ParameterType::List => parts(text)
+            .map(|part| scalar(&item(parameter), part))
+            .collect::<Result<Vec<_>, _>>()
+            .map(Value::Array),
         ParameterType::Map => {
             let mut entries = Map::new();
             for part in parts(text) {
-                let (key, value) = part.split_once('=').ok_or_else(|| format!("`{part}` is no KEY=VALUE"))?;
-                entries.insert(key.trim().to_owned(), scalar(&item(parameter), value.trim())?);
+                let (key, value) = part
+                    .split_once('=')
+                    .ok_or_else(|| format!("`{part}` is no KEY=VALUE"))?;
+                entries.insert(
+                    key.trim().to_owned(),
+                    scalar(&item(parameter), value.trim())?,
+                );
             }
             Ok(Value::Object(entries))
         }
@@ -359,28 +484,59 @@ fn typed(parameter: &Parameter, text: &str) -> Result<Value, String> {
 }
 
 fn parts(text: &str) -> impl Iterator<Item = &str> {
-    text.split(',').map(str::trim).filter(|part| !part.is_empty())
+    text.split(',')
+        .map(str::trim)
+        .filter(|part| !part.is_empty())
 }
 
 /// JSON or YAML.
 fn structured(parameter: &Parameter, text: &str) -> Result<Value, String> {
-    let wanted = if parameter.kind == ParameterType::Map { "a mapping" } else { "a list" };
+    let wanted = if parameter.kind == ParameterType::Map {
+        "a mapping"
+    } else {
+        "a list"
+    };
     let (document, problems) = Document::parse("value", text.as_bytes());
-    let value = document.filter(|_| problems.is_empty()).map(|document| document.root.to_json());
-    let fits = |value: &Value| if parameter.kind == ParameterType::Map { value.is_object() } else { value.is_array() };
-    value.filter(fits).ok_or_else(|| format!("not {wanted}: expected `{}=…` once each, JSON, or @FILE", if parameter.kind == ParameterType::Map { "NAME.KEY" } else { "NAME" }))
+    let value = document
+        .filter(|_| problems.is_empty())
+        .map(|document| document.root.to_json());
+    let fits = |value: &Value| {
+        if parameter.kind == ParameterType::Map {
+            value.is_object()
+        } else {
+            value.is_array()
+        }
+    };
+    value.filter(fits).ok_or_else(|| {
+        format!(
+            "not {wanted}: expected `{}=…` once each, JSON, or @FILE",
+            if parameter.kind == ParameterType::Map {
+                "NAME.KEY"
+            } else {
+                "NAME"
+            }
+        )
+    })
 }
 
 /// The declaration of a collection's items.
 fn item(parameter: &Parameter) -> Parameter {
-    Parameter { kind: parameter.items, default: None, ..parameter.clone() }
+    Parameter {
+        kind: parameter.items,
+        default: None,
+        ..parameter.clone()
+    }
 }
 
 /// One value from text.
 fn scalar(parameter: &Parameter, text: &str) -> Result<Value, String> {
     let value = match parameter.kind {
         ParameterType::Integer => text.parse::<i64>().ok().map(Value::from),
-        ParameterType::Number => text.parse::<f64>().ok().and_then(serde_json::Number::from_f64).map(Value::Number),
+        ParameterType::Number => text
+            .parse::<f64>()
+            .ok()
+            .and_then(serde_json::Number::from_f64)
+            .map(Value::Number),
         ParameterType::Boolean => text.parse::<bool>().ok().map(Value::from),
         _ => Some(Value::from(text)),
     };
@@ -408,11 +564,17 @@ fn kind_name(kind: ParameterType) -> &'static str {
 /// Why not.
 pub(super) fn check(parameter: &Parameter, value: &Value) -> Result<(), String> {
     match (parameter.kind, value) {
-        (ParameterType::List, Value::Array(items)) => items.iter().try_for_each(|one| check(&item(parameter), one)),
-        (ParameterType::Map, Value::Object(entries)) => entries
+        (ParameterType::List, Value::Array(items)) => items
             .iter()
-            .try_for_each(|(key, one)| check(&item(parameter), one).map_err(|why| format!("entry `{key}`: {why}"))),
-        (ParameterType::List | ParameterType::Map, other) => Err(format!("{other} is not {}", kind_name(parameter.kind))),
+            .try_for_each(|one| check(&item(parameter), one)),
+        (ParameterType::Map, Value::Object(entries)) => {
+            entries.iter().try_for_each(|(key, one)| {
+                check(&item(parameter), one).map_err(|why| format!("entry `{key}`: {why}"))
+            })
+        }
+        (ParameterType::List | ParameterType::Map, other) => {
+            Err(format!("{other} is not {}", kind_name(parameter.kind)))
+        }
         (kind, value) => fits(kind, value)
             .then_some(())
             .ok_or_else(|| format!("{} is not {}", shown(value), kind_name(kind)))
@@ -427,7 +589,9 @@ fn fits(kind: ParameterType, value: &Value) -> bool {
         ParameterType::Number => value.is_number(),
         ParameterType::Boolean => value.is_boolean(),
         ParameterType::Duration => value.as_str().is_some_and(|text| interval(text).is_some()),
-        ParameterType::Version => value.as_str().is_some_and(|text| Version::parse(text).is_some()),
+        ParameterType::Version => value
+            .as_str()
+            .is_some_and(|text| Version::parse(text).is_some()),
         ParameterType::List => value.is_array(),
         ParameterType::Map => value.is_object(),
     }
@@ -435,17 +599,35 @@ fn fits(kind: ParameterType, value: &Value) -> bool {
 
 fn restrictions(parameter: &Parameter, value: &Value) -> Result<(), String> {
     if !parameter.choices.is_empty() && !parameter.choices.contains(value) {
-        let choices: Vec<_> = parameter.choices.iter().map(|choice| choice.as_str().map_or_else(|| choice.to_string(), str::to_owned)).collect();
-        let near = value.as_str().and_then(|text| crate::diagnostic::nearest(text, choices.iter().map(String::as_str)));
-        let near = near.map(|near| format!("; did you mean `{near}`?")).unwrap_or_default();
-        return Err(format!("{} is not one of {}{near}", shown(value), list(choices.iter().map(String::as_str))));
+        let choices: Vec<_> = parameter
+            .choices
+            .iter()
+            .map(|choice| {
+                choice
+                    .as_str()
+                    .map_or_else(|| choice.to_string(), str::to_owned)
+            })
+            .collect();
+        let near = value
+            .as_str()
+            .and_then(|text| crate::diagnostic::nearest(text, choices.iter().map(String::as_str)));
+        let near = near
+            .map(|near| format!("; did you mean `{near}`?"))
+            .unwrap_or_default();
+        return Err(format!(
+            "{} is not one of {}{near}",
+            shown(value),
+            list(choices.iter().map(String::as_str))
+        ));
     }
     if let (Some(pattern), Some(text)) = (&parameter.pattern, value.as_str())
         && Regex::new(pattern).is_ok_and(|regex| !regex.is_match(text))
     {
         return Err(format!("{} does not match `{pattern}`", shown(value)));
     }
-    let Some(number) = value.as_f64() else { return Ok(()) };
+    let Some(number) = value.as_f64() else {
+        return Ok(());
+    };
     match (parameter.minimum, parameter.maximum) {
         (Some(minimum), _) if number < minimum => Err(format!("{number} is less than {minimum}")),
         (_, Some(maximum)) if number > maximum => Err(format!("{number} is more than {maximum}")),
@@ -454,5 +636,7 @@ fn restrictions(parameter: &Parameter, value: &Value) -> Result<(), String> {
 }
 
 fn shown(value: &Value) -> String {
-    value.as_str().map_or_else(|| value.to_string(), |text| format!("`{text}`"))
+    value
+        .as_str()
+        .map_or_else(|| value.to_string(), |text| format!("`{text}`"))
 }

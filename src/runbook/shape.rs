@@ -346,7 +346,8 @@ fn generate() -> Value {
     let one_or_many = json!({ "description": "Class or classes that it takes; without it, any.", "type": ["string", "array"], "items": { "type": "string" }, "minItems": 1, "uniqueItems": true });
     file["properties"]["steps"]["items"] = json!({ "$ref": "#/$defs/step" });
     let strategy = &mut file["properties"]["strategies"]["additionalProperties"];
-    strategy["properties"]["action"] = action_name(|subject| subject == Subject::Workflow, "The action.");
+    strategy["properties"]["action"] =
+        action_name(|subject| subject == Subject::Workflow, "The action.");
     strategy["allOf"] = conditions(false);
     let decision = &mut file["properties"]["decisions"]["additionalProperties"];
     decision["properties"]["rows"]["items"]["properties"]["class"] = one_or_many;
@@ -362,8 +363,14 @@ fn generate() -> Value {
 }
 
 fn action_name(wanted: impl Fn(Subject) -> bool, description: &str) -> Value {
-    let actions = || catalog::ACTIONS.iter().filter(|action| wanted(action.subject));
-    let lines: Vec<_> = actions().map(|action| format!("`{}`: {}", action.name, action.summary)).collect();
+    let actions = || {
+        catalog::ACTIONS
+            .iter()
+            .filter(|action| wanted(action.subject))
+    };
+    let lines: Vec<_> = actions()
+        .map(|action| format!("`{}`: {}", action.name, action.summary))
+        .collect();
     let names: Vec<_> = actions().map(|action| action.name).collect();
     json!({ "description": format!("{description}\n\n{}", lines.join("\n")), "type": "string", "enum": names })
 }
@@ -378,7 +385,10 @@ fn conditions(step: bool) -> Value {
             "else": { "required": ["action"] },
         }));
     }
-    for action in catalog::ACTIONS.iter().filter(|action| step || action.subject == Subject::Workflow) {
+    for action in catalog::ACTIONS
+        .iter()
+        .filter(|action| step || action.subject == Subject::Workflow)
+    {
         let mut generator = schema::generator();
         let mut with = (action.arguments)(&mut generator).to_value();
         schema::tidy(&mut with);
@@ -391,7 +401,10 @@ fn conditions(step: bool) -> Value {
         if action.subject == Subject::Workflow {
             select(&mut with, step);
         }
-        let required = with.get("required").and_then(Value::as_array).is_some_and(|names| !names.is_empty());
+        let required = with
+            .get("required")
+            .and_then(Value::as_array)
+            .is_some_and(|names| !names.is_empty());
         let mut then = json!({ "properties": { "with": with } });
         if required {
             then["required"] = json!(["with"]);

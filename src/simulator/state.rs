@@ -318,7 +318,10 @@ impl State {
     }
 
     fn count_running(&mut self, snapshot: Snapshot, by: i64) {
-        if let (Some(version), true) = (snapshot.version, snapshot.status.is_open()) {
+        // What the server counts to tell whether a Version has drained: Pinned and Running there.
+        let pinned = i32::from(snapshot.behavior)
+            == super::history::behavior_number(crate::survey::Behavior::Pinned);
+        if let (Some(version), true) = (snapshot.version, pinned && snapshot.status.is_open()) {
             let count = self.running_on.entry(version).or_default();
             *count = count.saturating_add_signed(by);
         }

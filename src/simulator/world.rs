@@ -347,7 +347,7 @@ pub struct Group {
     #[serde(default)]
     pub timeout: Option<Span>,
     /// What the Workers of a Version (by Build ID) do with this group.
-    #[serde(default)]
+    #[serde(default, rename = "behaves")]
     pub on: BTreeMap<String, Behaviour>,
     /// How long a Workflow takes to complete where Workers complete it.
     #[serde(default = "one_minute")]
