@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::catalog::{self, IfReset, OverrideKind, Reapply, ResetTo};
 use crate::list_filter::{Attribute, Expr, Filter, Span};
 use crate::record::{Seen, Treatment, Write};
-use crate::runbook::{EvalError, HitPolicy, Runbook, Scope, TaskCondition, Unmatched};
+use crate::runbook::{EvalError, HitPolicy, Runbook, Scope, StepBody, TaskCondition, Unmatched};
 use crate::survey::{
     AttributeValue, Behavior, HistoryLook, HistoryNeed, Listed, Look, Override, Status, Version,
     WorkflowKey,
@@ -252,6 +252,28 @@ impl Table {
             rows,
             strategies,
         })
+    }
+
+    /// The table of a step that takes Workflows: of the decision that it applies, or of its own `select`.
+    pub fn of_step(runbook: &Runbook, id: &str, scope: &Scope) -> Result<Self, EvalError> {
+        let Some(StepBody::Action { action, with }) = runbook.step(id).map(|step| &step.body)
+        else {
+            return Err(EvalError::Failed {
+                message: format!("step `{id}` takes no Workflows"),
+            });
+        };
+        if let Some(decision) = with.get("decision").and_then(Value::as_str) {
+            return Self::prepare(runbook, decision, scope);
+        }
+        // The query is parsed, not pasted: it is rendered by its own rules.
+        let query = with
+            .get("select")
+            .and_then(|select| select.get("query"))
+            .and_then(Value::as_str)
+            .unwrap_or_default();
+        let filter = runbook.render_query(query, scope)?;
+        let arguments = Value::Object(scope.render_arguments(with)?);
+        Ok(Self::single(id, filter, Call::new(action, arguments)?))
     }
 
     fn add_strategy(

@@ -129,6 +129,8 @@ pub enum Kind {
     Step,
     /// A parameter's value.
     Parameter,
+    /// A flag of the command line.
+    Usage,
 }
 
 /// One problem.

@@ -182,6 +182,66 @@ pub struct Survey {
     pub warnings: Vec<String>,
 }
 
+impl Survey {
+    /// What is different from an earlier survey, a sentence each: whoever resumes should know.
+    pub fn changes_since(&self, earlier: &Self) -> Vec<String> {
+        let mut changes = Vec::new();
+        for (name, now) in &self.deployments {
+            let before = earlier.deployments.get(name).and_then(Option::as_ref);
+            changes.extend(routing_changes(name, before, now.as_ref()));
+        }
+        for (name, now) in &self.tables {
+            let Some(before) = earlier.tables.get(name) else {
+                continue;
+            };
+            for row in &now.rows {
+                let was = before.row(&row.row).map_or(0, |row| row.count);
+                if row.count > was {
+                    changes.push(format!(
+                        "{name}, {}: {} Workflows; the plan counted {was}",
+                        row.row, row.count
+                    ));
+                }
+            }
+            let (left, was) = (now.unmatched_total(), before.unmatched_total());
+            if left > was {
+                changes.push(format!(
+                    "{name}: {left} Workflows are in no row; the plan counted {was}"
+                ));
+            }
+        }
+        changes
+    }
+}
+
+fn routing_changes(name: &str, before: Option<&Routing>, now: Option<&Routing>) -> Vec<String> {
+    let shown = |version: Option<&crate::survey::Version>| {
+        version.map_or_else(|| "none".to_owned(), ToString::to_string)
+    };
+    let (before, now) = match (before, now) {
+        (Some(before), Some(now)) => (before, now),
+        (None, None) => return Vec::new(),
+        (None, Some(_)) => return vec![format!("the Worker Deployment `{name}` is new")],
+        (Some(_), None) => return vec![format!("the Worker Deployment `{name}` is gone")],
+    };
+    let mut changes = Vec::new();
+    if now.current != before.current {
+        changes.push(format!(
+            "`{name}`: Current is {}; in the plan it was {}",
+            shown(now.current.as_ref()),
+            shown(before.current.as_ref())
+        ));
+    }
+    if now.ramping != before.ramping {
+        changes.push(format!(
+            "`{name}`: Ramping is {}; in the plan it was {}",
+            shown(now.ramping.as_ref()),
+            shown(before.ramping.as_ref())
+        ));
+    }
+    changes
+}
+
 /// A runbook, its parameters and what was found: one run's whole basis.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Plan {

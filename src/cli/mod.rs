@@ -19,9 +19,12 @@ use crate::runbook::Runbook;
 use crate::ui::{Colours, Ui};
 
 pub mod completions;
+pub mod exec;
 pub mod parameters;
+pub mod resume;
 pub mod runs;
 pub mod schema;
+pub mod session;
 pub mod show;
 pub mod validate;
 
@@ -145,6 +148,10 @@ impl From<Colour> for Colours {
 pub enum Verb {
     /// Check runbooks offline: all problems at once
     Validate(validate::Arguments),
+    /// Carry out a runbook: plan, then its steps in order, with a journal that can be resumed
+    Exec(Box<exec::Arguments>),
+    /// Go on with a run from its state file, wherever it stopped
+    Resume(Box<resume::Arguments>),
     /// List the runs of this user, the newest first
     Runs,
     /// Show what happened in a run: steps, times, questions and answers, counts
@@ -166,6 +173,8 @@ impl Verb {
         };
         match self {
             Self::Validate(arguments) => validate::run(&arguments, ui, output),
+            Self::Exec(arguments) => exec::run(&arguments, ui, output),
+            Self::Resume(arguments) => resume::run(&arguments, ui, output),
             Self::Runs => runs::run(ui, output),
             Self::Show(arguments) => show::run(&arguments, ui, format),
             Self::Schema(arguments) => schema::run(&arguments, ui),

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::action::World;
 use crate::action::survey::{Subject, survey};
 use crate::catalog::{self, Subject as Of};
-use crate::decision::{Call, Table};
+use crate::decision::Table;
 use crate::plan::Plan;
 use crate::record::{Body, Record, RunId};
 use crate::runbook::{EvalError, ParameterType, Parameters, Runbook, Scope, Step, StepBody};
@@ -119,7 +119,7 @@ fn tables_of(
             .map(prepare)
             .into_iter()
             .collect(),
-        Some(Of::Workflow) => vec![(step.id.clone(), select_table(runbook, step, scope))],
+        Some(Of::Workflow) => vec![(step.id.clone(), Table::of_step(runbook, &step.id, scope))],
         _ if action == "decision.evaluate" => {
             let names = with
                 .get("decisions")
@@ -130,30 +130,6 @@ fn tables_of(
         }
         _ => Vec::new(),
     }
-}
-
-/// The table of a step that takes its Workflows by `select`.
-///
-/// # Errors
-/// Where an expression cannot be evaluated, or the arguments do not fit the action.
-pub fn select_table(runbook: &Runbook, step: &Step, scope: &Scope) -> Result<Table, EvalError> {
-    let StepBody::Action { action, with } = &step.body else {
-        return Err(EvalError::Failed {
-            message: format!("`{}` has no action", step.id),
-        });
-    };
-    let query = with
-        .get("select")
-        .and_then(|select| select.get("query"))
-        .and_then(Value::as_str)
-        .unwrap_or_default();
-    let filter = runbook.render_query(query, scope)?;
-    let arguments = scope.render_arguments(with)?;
-    Ok(Table::single(
-        &step.id,
-        filter,
-        Call::new(action, Value::Object(arguments))?,
-    ))
 }
 
 /// The machine of a run whose journal begins with `opened`, before anything else is folded.

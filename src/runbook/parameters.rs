@@ -209,6 +209,11 @@ impl ParameterInput {
         Ok(())
     }
 
+    /// Takes everything of another, which wins over what is here.
+    pub fn extend(&mut self, other: Self) {
+        self.given.extend(other.given);
+    }
+
     /// Takes a value as data: a scenario's.
     pub fn value(&mut self, name: &str, value: Value) {
         self.given.push(Given {

@@ -12,8 +12,8 @@ use serde_json::{Map, Value};
 
 use super::{Effect, Judged, ListedPage, Machine, Problem, Room, Written};
 use crate::approval::{flag_ceiling, with_margin};
-use crate::catalog::{Apply, Subject};
-use crate::decision::{Call, Table, Verdict};
+use crate::catalog::Apply;
+use crate::decision::{Table, Verdict};
 use crate::ledger::{Counts, Life};
 use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey, add_leftover};
 use crate::record::{
@@ -75,34 +75,9 @@ impl Machine {
         if let Some(table) = self.memory.tables.get(id) {
             return Ok(table.clone());
         }
-        let table = Arc::new(self.prepare_table(id)?);
+        let table = Arc::new(Table::of_step(&self.runbook, id, &self.scope())?);
         self.memory.tables.insert(id.to_owned(), table.clone());
         Ok(table)
-    }
-
-    fn prepare_table(&self, id: &str) -> Result<Table, EvalError> {
-        let (action, with) = self.action_of(id).unwrap_or_default();
-        if self.subject_of(id) == Some(Subject::Decision) {
-            let decision = with
-                .get("decision")
-                .and_then(Value::as_str)
-                .unwrap_or_default();
-            return Table::prepare(&self.runbook, decision, &self.scope());
-        }
-        let query = with
-            .get("select")
-            .and_then(|select| select.get("query"))
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        // The query is parsed, not pasted: it is rendered by its own rules.
-        let scope = self.scope();
-        let filter = self.runbook.render_query(query, &scope)?;
-        let arguments = scope.render_arguments(&with)?;
-        Ok(Table::single(
-            id,
-            filter,
-            Call::new(&action, Value::Object(arguments))?,
-        ))
     }
 
     fn also_lost_by(&self, id: &str) -> Vec<String> {

@@ -390,6 +390,11 @@ impl Machine {
         &self.runbook
     }
 
+    /// The run's id.
+    pub fn run(&self) -> &RunId {
+        &self.run
+    }
+
     /// The plan.
     pub fn plan(&self) -> &Plan {
         &self.plan

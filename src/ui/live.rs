@@ -73,6 +73,11 @@ impl LiveDisplay {
         }
     }
 
+    /// Folds in what an earlier process wrote down, without a line: the summary is of the whole run.
+    pub fn recall(&mut self, record: &Record) {
+        self.narrator.tell(record);
+    }
+
     /// The fold of what was shown: the summary is made from it.
     pub fn report(&self) -> &Report {
         self.narrator.report()

@@ -7,6 +7,7 @@
 mod lines;
 mod live;
 mod operator;
+mod questions;
 mod status;
 
 use std::env;
@@ -22,6 +23,7 @@ pub use crate::report::{
 pub use lines::{Line, Narrator};
 pub use live::LiveDisplay;
 pub use operator::TerminalOperator;
+pub use questions::Asked;
 pub use status::status_lines;
 
 /// When colours are used.

@@ -1,0 +1,572 @@
+//! What `exec`, `resume`, `plan` and `explain` have in common: flags, parameters, the connection, the
+//! survey, signals, and a run with its ending.
+//!
+//! Wiring: each function says on the terminal what went wrong and gives back the [`Exit`] that follows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::future::Future;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc::unbounded_channel;
+use uuid::Uuid;
+
+use super::parameters::ParameterFlags;
+use super::{Exit, Output};
+use crate::action::World;
+use crate::action::survey::survey as survey_service;
+use crate::connection::{Access, ConnectProblem, Connection, ConnectionArgs, Settings};
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::journal::{self, Holder, Journal, JournalError};
+use crate::plan::Survey;
+use crate::record::{Flags, Record, RunId};
+use crate::report::Located;
+use crate::run::kill::KillSwitch;
+use crate::run::{Broken, Display, Interrupts, Loop, Progress, begin};
+use crate::runbook::{ParameterInput, ParameterType, Parameters, Runbook, Scope};
+use crate::steps::{Finish, Machine};
+use crate::temporal::Temporal;
+use crate::ui::{Asked, LiveDisplay, TerminalOperator, Tone, Ui};
+
+/// What steers a run; recorded with each attachment.
+#[derive(Clone, Debug, Default, Args)]
+pub struct Steering {
+    /// Answer yes to ordinary questions, and to extensions up to twice the plan's count
+    #[arg(long)]
+    pub yes: bool,
+    /// The word that a step wants typed; repeatable
+    #[arg(long, value_name = "STEP=WORD")]
+    pub confirm: Vec<String>,
+    /// Park after this step
+    #[arg(long, value_name = "STEP")]
+    pub until: Option<String>,
+    /// Leave the Workflows of this row alone; repeatable
+    #[arg(long, value_name = "ROW")]
+    pub skip_row: Vec<String>,
+    /// Write to at most so many Workflows, then park
+    #[arg(long, value_name = "N")]
+    pub limit: Option<u64>,
+    /// Writes a second, at most; wins over the runbook's `pace`
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub rate: Option<f64>,
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("expected a number above 0".to_owned()),
+    }
+}
+
+impl Steering {
+    /// As the journal keeps it.
+    ///
+    /// # Errors
+    /// Every step and row that the runbook does not have.
+    pub fn flags(&self, runbook: &Runbook) -> Result<Flags, Vec<Diagnostic>> {
+        let names = Names::of(runbook);
+        let mut problems = Vec::new();
+        let mut confirm = BTreeMap::new();
+        for given in &self.confirm {
+            let Some((step, word)) = given.split_once('=') else {
+                let message = format!("`--confirm {given}` names no word");
+                problems.push(
+                    Diagnostic::plain(Kind::Usage, message).expected("`--confirm STEP=WORD`"),
+                );
+                continue;
+            };
+            problems.extend(names.step("--confirm", step));
+            confirm.insert(step.to_owned(), word.to_owned());
+        }
+        problems.extend(
+            self.until
+                .iter()
+                .filter_map(|step| names.step("--until", step)),
+        );
+        problems.extend(
+            self.skip_row
+                .iter()
+                .filter_map(|row| names.row("--skip-row", row)),
+        );
+        let flags = Flags {
+            yes: self.yes,
+            confirm,
+            until: self.until.clone(),
+            skip_rows: self.skip_row.clone(),
+            limit: self.limit,
+            rate: self.rate,
+            ..Flags::default()
+        };
+        if problems.is_empty() {
+            Ok(flags)
+        } else {
+            Err(problems)
+        }
+    }
+}
+
+/// The names that flags may use.
+pub struct Names<'a> {
+    steps: BTreeSet<&'a str>,
+    rows: BTreeSet<&'a str>,
+}
+
+impl<'a> Names<'a> {
+    /// Those of a runbook.
+    pub fn of(runbook: &'a Runbook) -> Self {
+        let rows = runbook
+            .decisions
+            .values()
+            .flat_map(|decision| &decision.rows);
+        Self {
+            steps: runbook
+                .all_steps()
+                .iter()
+                .map(|step| step.id.as_str())
+                .collect(),
+            rows: rows.map(|row| row.id.as_str()).collect(),
+        }
+    }
+
+    /// What is wrong with a step that a flag names.
+    pub fn step(&self, flag: &str, name: &str) -> Option<Diagnostic> {
+        unknown(&self.steps, flag, "step", name)
+    }
+
+    /// What is wrong with a row that a flag names.
+    pub fn row(&self, flag: &str, name: &str) -> Option<Diagnostic> {
+        unknown(&self.rows, flag, "row", name)
+    }
+}
+
+fn unknown(known: &BTreeSet<&str>, flag: &str, noun: &str, name: &str) -> Option<Diagnostic> {
+    (!known.contains(name)).then(|| {
+        let message = format!("`{flag}`: the runbook has no {noun} `{name}`");
+        let names: Vec<&str> = known.iter().copied().collect();
+        Diagnostic::plain(Kind::Usage, message)
+            .expected(format!("one of {}", names.join(", ")))
+            .near(name, known.iter().copied())
+    })
+}
+
+/// Performs a verb that calls a service. A prompt that still waits for a key holds nobody up.
+pub fn perform<F>(ui: &Ui, work: impl FnOnce(Interrupts) -> F) -> Exit
+where
+    F: Future<Output = Exit>,
+{
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(2)
+        .enable_all()
+        .build();
+    let runtime = match runtime {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            ui.error(&format!("cannot start: {error}"), None);
+            return Exit::Failed;
+        }
+    };
+    let exit = runtime.block_on(async {
+        match signals() {
+            Ok(interrupts) => work(interrupts).await,
+            Err(error) => {
+                ui.error(&format!("cannot watch for signals: {error}"), None);
+                Exit::Failed
+            }
+        }
+    });
+    runtime.shutdown_background();
+    exit
+}
+
+fn signals() -> std::io::Result<Interrupts> {
+    let (sender, receiver) = unbounded_channel();
+    let watched = [
+        (SignalKind::interrupt(), "Ctrl-C"),
+        (SignalKind::terminate(), "SIGTERM"),
+        (SignalKind::hangup(), "SIGHUP"),
+    ];
+    for (kind, name) in watched {
+        let mut stream = signal(kind)?;
+        let sender = sender.clone();
+        tokio::spawn(
+            async move { while stream.recv().await.is_some() && sender.send(name).is_ok() {} },
+        );
+    }
+    Ok(receiver)
+}
+
+/// Does `work` unless a signal comes first, or the time of the whole command is over: before a run's
+/// first record there is nothing to write down.
+pub async fn unless_interrupted<T>(
+    interrupts: &mut Interrupts,
+    limit: Option<Duration>,
+    ui: &Ui,
+    work: impl Future<Output = Result<T, Exit>>,
+) -> Result<T, Exit> {
+    let over = async {
+        match limit {
+            Some(limit) => tokio::time::sleep(limit).await,
+            None => std::future::pending().await,
+        }
+    };
+    tokio::select! {
+        biased;
+        Some(signal) = interrupts.recv() => {
+            ui.error(&format!("{signal}: nothing was changed"), None);
+            Err(Exit::Interrupted)
+        }
+        () = over => {
+            ui.error("the time of --command-timeout is over; nothing was changed", None);
+            Err(Exit::Failed)
+        }
+        result = work => result,
+    }
+}
+
+/// Resolves the connection's flags, environment and profile.
+///
+/// # Errors
+/// [`Exit::Invalid`].
+pub fn settings(arguments: &ConnectionArgs, ui: &Ui) -> Result<Settings, Exit> {
+    arguments.resolve().map_err(|error| {
+        ui.error(
+            &error.to_string(),
+            Some(error.hint()).filter(|hint| !hint.is_empty()),
+        );
+        Exit::Invalid
+    })
+}
+
+/// Opens a connection.
+///
+/// # Errors
+/// [`Exit::Failed`] where the service cannot be reached, [`Exit::Invalid`] where it was described wrongly.
+pub async fn connect(settings: &Settings, access: Access, ui: &Ui) -> Result<Temporal, Exit> {
+    match Connection::open(settings, access).await {
+        Ok(connection) => Ok(Temporal::new(connection)),
+        Err(error) => {
+            ui.error(
+                &error.to_string(),
+                Some(error.hint()).filter(|hint| !hint.is_empty()),
+            );
+            Err(match error.problem() {
+                ConnectProblem::Configuration | ConnectProblem::KeyInClear => Exit::Invalid,
+                _ => Exit::Failed,
+            })
+        }
+    }
+}
+
+/// Values for all parameters: what is missing is asked for where somebody is there. The runbook's checks
+/// hold for them.
+///
+/// # Errors
+/// [`Exit::Invalid`], with everything said; [`Exit::Interrupted`] by Ctrl-C at a prompt.
+pub fn parameters(
+    runbook: &Runbook,
+    flags: &ParameterFlags,
+    ui: &Ui,
+    output: Output,
+) -> Result<Parameters, Exit> {
+    let mut input = flags
+        .input(runbook)
+        .map_err(|problems| super::invalid(&problems, ui, output))?;
+    if ui.is_interactive() {
+        prompt(runbook, &mut input, ui)?;
+    }
+    let parameters = runbook
+        .resolve_parameters(&input)
+        .map_err(|problems| super::invalid(&problems, ui, output))?;
+    check(runbook, &parameters, ui, output)?;
+    Ok(parameters)
+}
+
+fn prompt(runbook: &Runbook, input: &mut ParameterInput, ui: &Ui) -> Result<(), Exit> {
+    let missing: Vec<String> = runbook
+        .missing_parameters(input)
+        .into_iter()
+        .map(str::to_owned)
+        .collect();
+    for name in missing {
+        let parameter = &runbook.params[&name];
+        let form = match parameter.kind {
+            ParameterType::List => "; several with commas between them",
+            ParameterType::Map => "; KEY=VALUE with commas between them",
+            ParameterType::Version => "; DEPLOYMENT:BUILD",
+            _ => "",
+        };
+        let help = format!("{}{form}", parameter.description);
+        let mut fits = |text: &str| input.clone().prompted(runbook, &name, text);
+        match ui.ask(
+            &name,
+            help.trim_start_matches("; "),
+            parameter.secret,
+            &mut fits,
+        ) {
+            Asked::Text(text) => {
+                // It was checked before it was taken.
+                let _ = input.prompted(runbook, &name, &text);
+            }
+            Asked::Interrupted => return Err(Exit::Interrupted),
+            Asked::Nobody => return Ok(()),
+        }
+    }
+    Ok(())
+}
+
+/// The runbook's checks.
+fn check(runbook: &Runbook, parameters: &Parameters, ui: &Ui, output: Output) -> Result<(), Exit> {
+    let scope = runbook.scope(parameters, &BTreeMap::new(), &Value::Null);
+    let problems: Vec<Diagnostic> = match runbook.failed_checks(&scope) {
+        Ok(failed) => failed
+            .into_iter()
+            .map(|check| {
+                Diagnostic::plain(Kind::Parameter, check.otherwise.clone())
+                    .note(format!("this does not hold: {}", check.that))
+            })
+            .collect(),
+        Err(error) => vec![Diagnostic::plain(
+            Kind::Expression,
+            format!("a check cannot be evaluated: {error}"),
+        )],
+    };
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(super::invalid(&problems, ui, output))
+}
+
+/// A new run's id: when it began, in UTC, and four letters that tell it from others.
+pub fn new_run(now: Timestamp) -> RunId {
+    const LETTERS: &[u8] = b"abcdefghjkmnpqrstuvwxyz23456789";
+    let random = Uuid::new_v4();
+    let letters: String = random.as_bytes()[..4]
+        .iter()
+        .map(|byte| char::from(LETTERS[usize::from(*byte) % LETTERS.len()]))
+        .collect();
+    RunId(format!("rb-{}-{letters}", now.strftime("%Y%m%d-%H%M%S")))
+}
+
+/// Reads the service for a plan.
+///
+/// # Errors
+/// [`Exit::Failed`] where it cannot be read, [`Exit::Invalid`] where a table cannot be filled in.
+pub async fn survey(
+    world: &World,
+    runbook: &Runbook,
+    parameters: &Parameters,
+    looks: usize,
+    ui: &Ui,
+    output: Output,
+) -> Result<Survey, Exit> {
+    let scope = scope(runbook, parameters, &world.run);
+    let subject = begin::subject(runbook, parameters, &scope, looks).map_err(|error| {
+        let problem = Diagnostic::plain(Kind::Decision, error.to_string());
+        super::invalid(&[problem], ui, output)
+    })?;
+    survey_service(world, &subject).await.map_err(|problem| {
+        ui.error(&problem.message, None);
+        Exit::Failed
+    })
+}
+
+/// The scope of expressions before any step has run.
+pub fn scope(runbook: &Runbook, parameters: &Parameters, run: &RunId) -> Scope {
+    runbook.scope(parameters, &BTreeMap::new(), &json!({ "id": run.0 }))
+}
+
+/// Says what is wrong with a journal.
+pub fn refused(error: &JournalError, ui: &Ui) -> Exit {
+    ui.error(&error.to_string(), Some(&error.hint()));
+    match error.exit_code() {
+        1 => Exit::Failed,
+        2 => Exit::Invalid,
+        4 => Exit::Refused,
+        _ => Exit::Bug,
+    }
+}
+
+/// A run that is ready to go on.
+pub struct Session<'a> {
+    /// Opened and attached.
+    pub machine: Machine,
+    /// Locked.
+    pub journal: Journal,
+    /// The service.
+    pub temporal: Temporal,
+    /// What was recalled of earlier attachments.
+    pub display: LiveDisplay,
+    /// The run.
+    pub run: RunId,
+    /// Where the journal is.
+    pub path: PathBuf,
+    /// Whether nothing is written.
+    pub dry: bool,
+    /// Terminal.
+    pub ui: &'a Ui,
+    /// How data is printed.
+    pub output: Output,
+    /// Time of the whole command.
+    pub limit: Option<Duration>,
+}
+
+impl Session<'_> {
+    /// Runs it to an end of some kind, and says how it ended.
+    pub async fn run(self, mut interrupts: Interrupts) -> Exit {
+        let user = Holder::here().user;
+        let located = located(&self.path, &self.run);
+        self.announce(&located);
+        if let Some(limit) = self.limit {
+            interrupts = with_limit(interrupts, limit);
+        }
+        let operator = TerminalOperator::new(self.ui.clone(), user);
+        let mut display = Shown {
+            live: self.display,
+            stream: (self.output == Output::Json).then(|| self.ui.clone()),
+        };
+        let mut run = Loop {
+            machine: self.machine,
+            journal: self.journal,
+            world: World {
+                temporal: self.temporal,
+                clock: crate::clock::Clock::real(),
+                run: self.run,
+            },
+            operator: &operator,
+            display: &mut display,
+            interrupts,
+            kill: KillSwitch::from_text(std::env::var("RUNBOOK_TEST_KILL").ok().as_deref()),
+        };
+        let ended = run.run().await;
+        drop(run);
+        self.ui.clear();
+        if let Err(Broken::Abandoned) = ended {
+            self.ui.error(
+                "interrupted twice: calls in flight were left alone",
+                Some(&format!(
+                    "runbook resume {} finds out what became of them",
+                    located.target
+                )),
+            );
+            return Exit::Interrupted;
+        }
+        summarize(&display.live, &located, self.ui, self.output);
+        match ended {
+            Ok(finish) => exit_of(&finish),
+            Err(Broken::Journal(error)) => refused(&error, self.ui),
+            Err(Broken::Killed) => Exit::Failed,
+            Err(Broken::Abandoned) => Exit::Interrupted,
+        }
+    }
+
+    fn announce(&self, located: &Located) {
+        let connection = self.temporal.connection();
+        let kind = if self.dry { "Dry run" } else { "Run" };
+        self.ui.line(
+            Tone::Strong,
+            &format!(
+                "{kind} {} on {}, namespace {}",
+                self.run,
+                connection.address(),
+                connection.namespace()
+            ),
+        );
+        self.ui
+            .line(Tone::Plain, &format!("State file: {}", located.path));
+        if !self.dry {
+            self.ui.line(
+                Tone::Plain,
+                &format!(
+                    "If this process ends, go on with: runbook resume {}",
+                    located.target
+                ),
+            );
+        }
+    }
+}
+
+fn exit_of(finish: &Finish) -> Exit {
+    match finish {
+        Finish::Succeeded => Exit::Done,
+        Finish::Halted => Exit::Failed,
+        Finish::Parked => Exit::Parked,
+        Finish::Interrupted => Exit::Interrupted,
+    }
+}
+
+/// The last lines: data for people, beside the stream of records for programs.
+fn summarize(display: &LiveDisplay, located: &Located, ui: &Ui, output: Output) {
+    let report = display.report();
+    match output {
+        Output::Text => {
+            if let Err(error) = ui.data(&report.summary(located, ui.out_style())) {
+                ui.error(&format!("cannot write to stdout: {error}"), None);
+            }
+        }
+        Output::Json => ui.say(&report.summary(located, ui.err_style())),
+    }
+}
+
+/// Where a run's journal is, and what `resume` takes.
+pub fn located(path: &Path, run: &RunId) -> Located {
+    let shown = path.display().to_string();
+    let usual = journal::path_of(run).is_ok_and(|usual| usual == path);
+    Located {
+        target: if usual { run.0.clone() } else { shown.clone() },
+        path: shown,
+        holder: None,
+    }
+}
+
+/// A signal of its own when the time of the whole command is over.
+fn with_limit(mut interrupts: Interrupts, limit: Duration) -> Interrupts {
+    let (sender, receiver) = unbounded_channel();
+    tokio::spawn(async move {
+        let over = tokio::time::sleep(limit);
+        tokio::pin!(over);
+        let mut waits = true;
+        loop {
+            let name = tokio::select! {
+                Some(name) = interrupts.recv() => name,
+                () = &mut over, if waits => { waits = false; "--command-timeout" }
+                else => return,
+            };
+            if sender.send(name).is_err() {
+                return;
+            }
+        }
+    });
+    receiver
+}
+
+/// The terminal, and the records as JSON Lines on stdout where a program reads them.
+struct Shown {
+    live: LiveDisplay,
+    stream: Option<Ui>,
+}
+
+impl Display for Shown {
+    fn record(&mut self, record: &Record) {
+        if let Some(ui) = &self.stream
+            && let Ok(mut line) = serde_json::to_string(record)
+        {
+            line.push('\n');
+            if let Err(error) = ui.data(&line) {
+                ui.error(
+                    &format!("cannot write to stdout: {error}"),
+                    Some("the run goes on; its records are in the state file"),
+                );
+                self.stream = None;
+            }
+        }
+        self.live.record(record);
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        self.live.progress(progress);
+    }
+}
