@@ -15,7 +15,7 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use crate::diagnostic::{Diagnostic, Kind};
+use crate::diagnostic::{Diagnostic, Kind, nearest};
 use crate::document::{Content, Document, Key, Node};
 use crate::survey::Version;
 
@@ -248,19 +248,30 @@ impl Schema {
     /// All violations.
     pub fn check(&self, document: &Document) -> Vec<Diagnostic> {
         let instance = document.root.to_json();
+        let errors: Vec<_> = self.validator.iter_errors(&instance).take(MOST).collect();
         let mut found = Vec::new();
-        for error in self.validator.iter_errors(&instance).take(MOST) {
-            self.explain(document, &error, &mut found);
+        for error in &errors {
+            if !self.misspelt(document, error, &errors) {
+                self.explain(document, error, &mut found);
+            }
         }
         found
     }
 
-    fn explain(
-        &self,
-        document: &Document,
-        error: &ValidationError<'_>,
-        found: &mut Vec<Diagnostic>,
-    ) {
+    /// Whether what is missing is there under a name that is nearly right: that is said once, there.
+    fn misspelt(&self, document: &Document, error: &ValidationError<'_>, all: &[ValidationError<'_>]) -> bool {
+        let ValidationErrorKind::Required { property } = error.kind() else { return false };
+        let missing = property.as_str().unwrap_or_default();
+        let node = Place::find(document, error.instance_path()).node;
+        all.iter().filter(|other| other.instance_path() == error.instance_path()).any(|other| {
+            let ValidationErrorKind::AdditionalProperties { unexpected } = other.kind() else { return false };
+            let known = self.properties(other.evaluation_path());
+            let free = || known.iter().map(String::as_str).filter(|name| node.get(name).is_none());
+            unexpected.iter().any(|name| nearest(name, free()).as_deref() == Some(missing))
+        })
+    }
+
+    fn explain(&self, document: &Document, error: &ValidationError<'_>, found: &mut Vec<Diagnostic>) {
         let place = Place::find(document, error.instance_path());
         let at = |message: String| place.at(document, message);
         match error.kind() {
@@ -282,24 +293,15 @@ impl Schema {
                 found.push(self.describe(diagnostic, error.evaluation_path(), name));
             }
             ValidationErrorKind::Type { kind } => {
-                found.push(
-                    at(format!(
-                        "{} where {} belongs",
-                        place.node.type_name(),
-                        type_names(kind)
-                    ))
-                    .expected(type_names(kind)),
-                );
+                let format = self.owner(error.evaluation_path()).and_then(|owner| owner.get("format")?.as_str());
+                let wanted = format.and_then(format_expected).map_or_else(|| type_names(kind), str::to_owned);
+                found.push(at(format!("{} does not belong here", place.node.type_name())).expected(wanted));
             }
             ValidationErrorKind::Enum { options } => found.push(not_among(at, &place, options)),
             ValidationErrorKind::Constant { expected_value } => {
-                found.push(
-                    at("not the value that belongs here".to_owned())
-                        .expected(format!("`{}`", plain(expected_value))),
-                );
-            }
-            ValidationErrorKind::Pattern { pattern } => {
-                found.push(at(pattern_message(&place, pattern)).expected(pattern_expected(pattern)))
+                let key = place.key.map_or("value", |key| key.name.as_str());
+                let text = plain(&place.node.to_json());
+                found.push(at(format!("unknown {key} `{text}`")).expected(format!("`{}`", plain(expected_value))));
             }
             ValidationErrorKind::PropertyNames { error: inner } => {
                 let name = inner.instance().as_str().unwrap_or_default().to_owned();
@@ -332,10 +334,19 @@ impl Schema {
             }
             ValidationErrorKind::UniqueItems => found.push(at("the same item twice".to_owned())),
             ValidationErrorKind::FalseSchema => {
-                found.push(place.at_key(document, "this key does not belong here".to_owned()))
+                let key = place.key.map_or("this", |key| key.name.as_str());
+                let beside = self.excluded_by(error.evaluation_path()).unwrap_or_default();
+                found.push(place.at_key(document, format!("`{key}` does not go with `{beside}`")));
             }
             _ => found.push(at(error.to_string())),
         }
+    }
+
+    /// The key whose presence forbids another: `if: { required: [KEY] }, then: { properties: { other: false } }`.
+    fn excluded_by(&self, path: &Location) -> Option<&str> {
+        let mut segments: Vec<_> = path.iter().map(|segment| segment.to_string()).collect();
+        while segments.pop()? != "then" {}
+        self.walk(&segments)?.get("if")?.get("required")?.get(0)?.as_str()
     }
 
     /// The names that the object at a keyword's place may have.
@@ -365,13 +376,13 @@ impl Schema {
     /// The schema object that holds the keyword at the end of an evaluation path.
     fn owner(&self, path: &Location) -> Option<&Value> {
         let segments: Vec<_> = path.iter().map(|segment| segment.to_string()).collect();
+        self.walk(&segments[..segments.len().saturating_sub(1)])
+    }
+
+    fn walk(&self, segments: &[String]) -> Option<&Value> {
         let mut here = &self.json;
-        for segment in &segments[..segments.len().saturating_sub(1)] {
-            if let Some(reference) = here
-                .get("$ref")
-                .and_then(Value::as_str)
-                .filter(|_| segment == "$ref")
-            {
+        for segment in segments {
+            if let Some(reference) = here.get("$ref").and_then(Value::as_str).filter(|_| segment == "$ref") {
                 here = self.json.pointer(reference.trim_start_matches('#'))?;
                 continue;
             }
@@ -466,13 +477,22 @@ fn format_message(
     format: &str,
 ) -> Diagnostic {
     let text = place.node.text().unwrap_or_default();
+    let what = match format {
+        "interval" => "duration",
+        "bound" => "limit",
+        "version" => "Version",
+        other => other,
+    };
+    at(format!("`{text}` is no {what}")).expected(format_expected(format).unwrap_or("something else"))
+}
+
+fn format_expected(format: &str) -> Option<&'static str> {
     match format {
-        "interval" => at(format!("`{text}` is no duration"))
-            .expected("numbers with units, such as `30s`, `15m` or `1h30m`"),
-        "bound" => at(format!("`{text}` is no limit"))
-            .expected("a number, or a percentage above 0 and up to 100 such as `1%`"),
-        "version" => at(format!("`{text}` is no Version")).expected("`DEPLOYMENT:BUILD`"),
-        other => at(format!("`{text}` is no {other}")),
+        "interval" => Some("a duration: numbers with units, such as `30s`, `15m` or `1h30m`"),
+        "bound" => Some("a number, or a percentage above 0 and up to 100 such as `1%`"),
+        "version" => Some("`DEPLOYMENT:BUILD`"),
+        "list-filter" => Some("a List Filter, such as `ExecutionStatus = 'Running'`"),
+        _ => None,
     }
 }
 

@@ -149,7 +149,7 @@ impl<'a> Builder<'a> {
                     continue;
                 }
                 Event::Scalar(value, style, anchor, tag) => {
-                    self.refuse_tag(tag.is_some(), &range);
+                    self.refuse_tag(tag.is_some(), &span);
                     let node = self.scalar(&value, style, range);
                     self.remember(anchor, &node, 1);
                     Some(node)
@@ -161,12 +161,12 @@ impl<'a> Builder<'a> {
                     return Err(self.too_deep(range.start).into());
                 }
                 Event::SequenceStart(_, anchor, tag) => {
-                    self.refuse_tag(tag.is_some(), &range);
+                    self.refuse_tag(tag.is_some(), &span);
                     open.push(Open::new(anchor, range, self.nodes, false));
                     None
                 }
                 Event::MappingStart(_, anchor, tag) => {
-                    self.refuse_tag(tag.is_some(), &range);
+                    self.refuse_tag(tag.is_some(), &span);
                     open.push(Open::new(anchor, range, self.nodes, true));
                     None
                 }
@@ -211,11 +211,11 @@ impl<'a> Builder<'a> {
         self.at(at..at + 1, format!("nested deeper than {DEEPEST} levels"))
     }
 
-    fn refuse_tag(&mut self, tagged: bool, range: &Range<usize>) {
+    fn refuse_tag(&mut self, tagged: bool, span: &granit_parser::Span) {
         if tagged {
-            let diagnostic = self.at(range.clone(), "YAML tags have no meaning here");
-            self.diagnostics
-                .push(diagnostic.expected("the value without `!…`"));
+            let range = span.tag_span().unwrap_or(*span).byte_range().unwrap_or(0..0);
+            let diagnostic = self.at(range, "YAML tags have no meaning here");
+            self.diagnostics.push(diagnostic.expected("the value without `!…`"));
         }
     }
 
@@ -266,7 +266,19 @@ impl<'a> Builder<'a> {
         node
     }
 
+    /// A value that YAML 1.1 reads as a boolean and YAML 1.2 as text.
+    fn refuse_untyped_boolean(&mut self, node: &Node) {
+        let Content::Text(value, Style::Plain) = &node.content else { return };
+        if ["yes", "no", "on", "off", "y", "n"].contains(&value.to_lowercase().as_str()) {
+            let diagnostic = self.at(node.range.clone(), format!("`{value}` is a boolean in some YAML and text in other"));
+            self.diagnostics.push(diagnostic.expected(format!("`true` or `false`, or `\"{value}\"` with quotes")));
+        }
+    }
+
     fn put(&mut self, parent: &mut Open, node: Node) {
+        if !parent.mapping || parent.key.is_some() {
+            self.refuse_untyped_boolean(&node);
+        }
         if !parent.mapping {
             parent.items.push(node);
             return;
@@ -349,15 +361,6 @@ impl<'a> Builder<'a> {
             "false" | "False" | "FALSE" => return Content::Boolean(false),
             _ => {}
         }
-        if ["yes", "no", "on", "off", "y", "n"].contains(&value.to_lowercase().as_str()) {
-            let diagnostic = self.at(
-                range.clone(),
-                format!("`{value}` is a boolean in some YAML and text in other"),
-            );
-            self.diagnostics.push(
-                diagnostic.expected(format!("`true` or `false`, or `\"{value}\"` with quotes")),
-            );
-        }
         if [".inf", "-.inf", "+.inf", ".nan"].contains(&value.to_lowercase().as_str()) {
             let diagnostic = self.at(
                 range.clone(),
@@ -399,9 +402,11 @@ impl<'a> Builder<'a> {
             {
                 self.tab(at)
             }
-            _ => self
-                .at(at..at + 1, format!("not valid YAML: {}", error.info()))
-                .note(hint(text, at)),
+            ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
+                let message = "not valid YAML: a text in quotes goes on to here";
+                self.at(at..at + 1, message).note("a quote before this is not closed, or the text's next line is not indented")
+            }
+            _ => self.at(at..at + 1, format!("not valid YAML: {}", error.info())).note(hint(text, at)),
         };
         Stop {
             diagnostic: without_empty_notes(diagnostic),
