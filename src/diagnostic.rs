@@ -240,7 +240,9 @@ fn cut(text: &str, whole: &Range<usize>, start: usize, end: usize) -> Range<usiz
     }
     let from = text.floor_char_boundary(start.saturating_sub(LONGEST_LINE / 3).max(whole.start));
     let to = text.floor_char_boundary((from + LONGEST_LINE).min(whole.end));
-    from..to.max(text.floor_char_boundary(end.min(from + LONGEST_LINE))).max(start)
+    from..to
+        .max(text.floor_char_boundary(end.min(from + LONGEST_LINE)))
+        .max(start)
 }
 
 /// The one among `known` that is near `wrong`: a slip of the finger, another case, or a part of it.
@@ -252,7 +254,9 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
     known
         .into_iter()
         .map(|name| (strsim::osa_distance(&folded, &name.to_lowercase()), name))
-        .filter(|(distance, name)| *distance <= (name.len().max(wrong.len()) / 3).max(usize::from(name.len() > 2)))
+        .filter(|(distance, name)| {
+            *distance <= (name.len().max(wrong.len()) / 3).max(usize::from(name.len() > 2))
+        })
         .min_by_key(|(distance, _)| *distance)
         .map(|(_, name)| name.to_owned())
 }
@@ -301,11 +305,14 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
                 .line_start(position.line)
                 .fold(false)
                 .annotation(AnnotationKind::Primary.span(position.underline.clone()));
-            let shown_whole = position.text[..position.underline.start].chars().count() + 1 == position.column;
+            let shown_whole =
+                position.text[..position.underline.start].chars().count() + 1 == position.column;
             group = if shown_whole {
                 group.element(snippet.path(file.as_str()))
             } else {
-                let origin = Origin::path(file.as_str()).line(position.line).char_column(position.column);
+                let origin = Origin::path(file.as_str())
+                    .line(position.line)
+                    .char_column(position.column);
                 group.element(origin).element(snippet)
             };
         }

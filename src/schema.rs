@@ -259,19 +259,42 @@ impl Schema {
     }
 
     /// Whether what is missing is there under a name that is nearly right: that is said once, there.
-    fn misspelt(&self, document: &Document, error: &ValidationError<'_>, all: &[ValidationError<'_>]) -> bool {
-        let ValidationErrorKind::Required { property } = error.kind() else { return false };
+    fn misspelt(
+        &self,
+        document: &Document,
+        error: &ValidationError<'_>,
+        all: &[ValidationError<'_>],
+    ) -> bool {
+        let ValidationErrorKind::Required { property } = error.kind() else {
+            return false;
+        };
         let missing = property.as_str().unwrap_or_default();
         let node = Place::find(document, error.instance_path()).node;
-        all.iter().filter(|other| other.instance_path() == error.instance_path()).any(|other| {
-            let ValidationErrorKind::AdditionalProperties { unexpected } = other.kind() else { return false };
-            let known = self.properties(other.evaluation_path());
-            let free = || known.iter().map(String::as_str).filter(|name| node.get(name).is_none());
-            unexpected.iter().any(|name| nearest(name, free()).as_deref() == Some(missing))
-        })
+        all.iter()
+            .filter(|other| other.instance_path() == error.instance_path())
+            .any(|other| {
+                let ValidationErrorKind::AdditionalProperties { unexpected } = other.kind() else {
+                    return false;
+                };
+                let known = self.properties(other.evaluation_path());
+                let free = || {
+                    known
+                        .iter()
+                        .map(String::as_str)
+                        .filter(|name| node.get(name).is_none())
+                };
+                unexpected
+                    .iter()
+                    .any(|name| nearest(name, free()).as_deref() == Some(missing))
+            })
     }
 
-    fn explain(&self, document: &Document, error: &ValidationError<'_>, found: &mut Vec<Diagnostic>) {
+    fn explain(
+        &self,
+        document: &Document,
+        error: &ValidationError<'_>,
+        found: &mut Vec<Diagnostic>,
+    ) {
         let place = Place::find(document, error.instance_path());
         let at = |message: String| place.at(document, message);
         match error.kind() {
@@ -293,15 +316,29 @@ impl Schema {
                 found.push(self.describe(diagnostic, error.evaluation_path(), name));
             }
             ValidationErrorKind::Type { kind } => {
-                let format = self.owner(error.evaluation_path()).and_then(|owner| owner.get("format")?.as_str());
-                let wanted = format.and_then(format_expected).map_or_else(|| type_names(kind), str::to_owned);
-                found.push(at(format!("{} does not belong here", place.node.type_name())).expected(wanted));
+                let format = self
+                    .owner(error.evaluation_path())
+                    .and_then(|owner| owner.get("format")?.as_str());
+                let wanted = format
+                    .and_then(format_expected)
+                    .map_or_else(|| type_names(kind), str::to_owned);
+                let found_here = match &place.node.content {
+                    Content::Null => "no value here".to_owned(),
+                    _ => format!("{} does not belong here", place.node.type_name()),
+                };
+                found.push(at(found_here).expected(wanted));
             }
             ValidationErrorKind::Enum { options } => found.push(not_among(at, &place, options)),
             ValidationErrorKind::Constant { expected_value } => {
                 let key = place.key.map_or("value", |key| key.name.as_str());
                 let text = plain(&place.node.to_json());
-                found.push(at(format!("unknown {key} `{text}`")).expected(format!("`{}`", plain(expected_value))));
+                found.push(
+                    at(format!("unknown {key} `{text}`"))
+                        .expected(format!("`{}`", plain(expected_value))),
+                );
+            }
+            ValidationErrorKind::Pattern { pattern } => {
+                found.push(at(pattern_message(&place, pattern)).expected(pattern_expected(pattern)))
             }
             ValidationErrorKind::PropertyNames { error: inner } => {
                 let name = inner.instance().as_str().unwrap_or_default().to_owned();
@@ -335,7 +372,9 @@ impl Schema {
             ValidationErrorKind::UniqueItems => found.push(at("the same item twice".to_owned())),
             ValidationErrorKind::FalseSchema => {
                 let key = place.key.map_or("this", |key| key.name.as_str());
-                let beside = self.excluded_by(error.evaluation_path()).unwrap_or_default();
+                let beside = self
+                    .excluded_by(error.evaluation_path())
+                    .unwrap_or_default();
                 found.push(place.at_key(document, format!("`{key}` does not go with `{beside}`")));
             }
             _ => found.push(at(error.to_string())),
@@ -346,7 +385,11 @@ impl Schema {
     fn excluded_by(&self, path: &Location) -> Option<&str> {
         let mut segments: Vec<_> = path.iter().map(|segment| segment.to_string()).collect();
         while segments.pop()? != "then" {}
-        self.walk(&segments)?.get("if")?.get("required")?.get(0)?.as_str()
+        self.walk(&segments)?
+            .get("if")?
+            .get("required")?
+            .get(0)?
+            .as_str()
     }
 
     /// The names that the object at a keyword's place may have.
@@ -382,7 +425,11 @@ impl Schema {
     fn walk(&self, segments: &[String]) -> Option<&Value> {
         let mut here = &self.json;
         for segment in segments {
-            if let Some(reference) = here.get("$ref").and_then(Value::as_str).filter(|_| segment == "$ref") {
+            if let Some(reference) = here
+                .get("$ref")
+                .and_then(Value::as_str)
+                .filter(|_| segment == "$ref")
+            {
                 here = self.json.pointer(reference.trim_start_matches('#'))?;
                 continue;
             }
@@ -426,7 +473,10 @@ impl<'a> Place<'a> {
     /// At the value; at its key where the value is empty.
     fn at(&self, document: &Document, message: String) -> Diagnostic {
         match (&self.node.content, self.key) {
-            (Content::Null | Content::List(_) | Content::Map(_), Some(key)) => {
+            (Content::Null, Some(key)) => document.at_key(key, Kind::Schema, message),
+            (Content::List(_) | Content::Map(_), Some(key))
+                if !same_line(document, key, self.node) =>
+            {
                 document.at_key(key, Kind::Schema, message)
             }
             _ => document.at(self.node, Kind::Schema, message),
@@ -450,6 +500,11 @@ impl<'a> Place<'a> {
             (None, None) => document.at(self.node, Kind::Schema, message),
         }
     }
+}
+
+fn same_line(document: &Document, key: &Key, node: &Node) -> bool {
+    let line = |at: usize| document.source.line_column(at).0;
+    line(key.range.start) == line(node.range.start)
 }
 
 fn not_among(at: impl Fn(String) -> Diagnostic, place: &Place<'_>, options: &Value) -> Diagnostic {
@@ -483,7 +538,8 @@ fn format_message(
         "version" => "Version",
         other => other,
     };
-    at(format!("`{text}` is no {what}")).expected(format_expected(format).unwrap_or("something else"))
+    at(format!("`{text}` is no {what}"))
+        .expected(format_expected(format).unwrap_or("something else"))
 }
 
 fn format_expected(format: &str) -> Option<&'static str> {

@@ -213,9 +213,14 @@ impl<'a> Builder<'a> {
 
     fn refuse_tag(&mut self, tagged: bool, span: &granit_parser::Span) {
         if tagged {
-            let range = span.tag_span().unwrap_or(*span).byte_range().unwrap_or(0..0);
+            let range = span
+                .tag_span()
+                .unwrap_or(*span)
+                .byte_range()
+                .unwrap_or(0..0);
             let diagnostic = self.at(range, "YAML tags have no meaning here");
-            self.diagnostics.push(diagnostic.expected("the value without `!…`"));
+            self.diagnostics
+                .push(diagnostic.expected("the value without `!…`"));
         }
     }
 
@@ -268,10 +273,17 @@ impl<'a> Builder<'a> {
 
     /// A value that YAML 1.1 reads as a boolean and YAML 1.2 as text.
     fn refuse_untyped_boolean(&mut self, node: &Node) {
-        let Content::Text(value, Style::Plain) = &node.content else { return };
+        let Content::Text(value, Style::Plain) = &node.content else {
+            return;
+        };
         if ["yes", "no", "on", "off", "y", "n"].contains(&value.to_lowercase().as_str()) {
-            let diagnostic = self.at(node.range.clone(), format!("`{value}` is a boolean in some YAML and text in other"));
-            self.diagnostics.push(diagnostic.expected(format!("`true` or `false`, or `\"{value}\"` with quotes")));
+            let diagnostic = self.at(
+                node.range.clone(),
+                format!("`{value}` is a boolean in some YAML and text in other"),
+            );
+            self.diagnostics.push(
+                diagnostic.expected(format!("`true` or `false`, or `\"{value}\"` with quotes")),
+            );
         }
     }
 
@@ -404,9 +416,13 @@ impl<'a> Builder<'a> {
             }
             ErrorKind::UnclosedQuotedScalar | ErrorKind::InvalidQuotedScalarIndent => {
                 let message = "not valid YAML: a text in quotes goes on to here";
-                self.at(at..at + 1, message).note("a quote before this is not closed, or the text's next line is not indented")
+                self.at(at..at + 1, message).note(
+                    "a quote before this is not closed, or the text's next line is not indented",
+                )
             }
-            _ => self.at(at..at + 1, format!("not valid YAML: {}", error.info())).note(hint(text, at)),
+            _ => self
+                .at(at..at + 1, format!("not valid YAML: {}", error.info()))
+                .note(hint(text, at)),
         };
         Stop {
             diagnostic: without_empty_notes(diagnostic),

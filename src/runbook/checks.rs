@@ -208,7 +208,7 @@ impl<'a> Checker<'a> {
                 let diagnostic = document.at_key(
                     key,
                     Kind::Parameter,
-                    format!("`{field}` has no meaning for this type"),
+                    format!("`{field}` has no meaning here"),
                 );
                 self.problems
                     .push(diagnostic.expected(format!("`{field}` only with {with}")));
@@ -264,17 +264,38 @@ impl<'a> Checker<'a> {
                     .push(document.at(choice, Kind::Parameter, why));
             }
         }
-        let Some(default) = node.get("default") else { return };
+        let Some(default) = node.get("default") else {
+            return;
+        };
         let shaped = match parameter.kind {
             ParameterType::List => matches!(default.content, Content::List(_)),
             ParameterType::Map => matches!(default.content, Content::Map(_)),
             _ => false,
         };
-        let each: Vec<&Node> = if shaped { default.items().iter().chain(default.entries().map(|(_, value)| value)).collect() } else { vec![default] };
-        let declared = if shaped { Parameter { kind: scalar, ..parameter.clone() } } else { parameter.clone() };
+        let each: Vec<&Node> = if shaped {
+            default
+                .items()
+                .iter()
+                .chain(default.entries().map(|(_, value)| value))
+                .collect()
+        } else {
+            vec![default]
+        };
+        let declared = if shaped {
+            Parameter {
+                kind: scalar,
+                ..parameter.clone()
+            }
+        } else {
+            parameter.clone()
+        };
         for value in each {
             if let Err(why) = parameters::check(&declared, &value.to_json()) {
-                self.problems.push(document.at(value, Kind::Parameter, format!("the default does not fit: {why}")));
+                self.problems.push(document.at(
+                    value,
+                    Kind::Parameter,
+                    format!("the default does not fit: {why}"),
+                ));
             }
         }
     }
@@ -686,7 +707,11 @@ impl<'a> Checker<'a> {
                 .map(|item| item_name(*item))
                 .collect();
             let key = self.key(ring[0]);
-            let diagnostic = self.names.document.at_key(key, Kind::Name, format!("`{}` uses itself", item_name(ring[0])));
+            let diagnostic = self.names.document.at_key(
+                key,
+                Kind::Name,
+                format!("`{}` uses itself", item_name(ring[0])),
+            );
             self.problems.push(diagnostic.note(names.join(" → ")));
         }
         path.iter().for_each(|item| _ = rest.remove(item));
@@ -1221,11 +1246,31 @@ impl<'a> Checker<'a> {
     /// A step whose Workflows another one takes: it must come earlier and write to Workflows.
     fn ledger_step(&mut self, index: usize, node: &Node) {
         let names = self.names;
-        let Some(id) = node.text().filter(|id| !id.contains("${{")) else { return };
-        let writes = |step: &StepName<'_>| step.action.is_some_and(|action| matches!(action.subject, Subject::Workflow | Subject::Decision) && action.effect.writes());
-        let known: Vec<_> = (0..index).map(|earlier| &names.steps[earlier]).filter(|step| writes(step)).map(|step| step.id).collect();
-        let earlier = if known.is_empty() { "; there is none".to_owned() } else { format!(": {}", list(known.iter().copied())) };
-        let fail = |message: String| names.document.at(node, Kind::Name, message).expected(format!("an earlier step that writes to Workflows{earlier}"));
+        let Some(id) = node.text().filter(|id| !id.contains("${{")) else {
+            return;
+        };
+        let writes = |step: &StepName<'_>| {
+            step.action.is_some_and(|action| {
+                matches!(action.subject, Subject::Workflow | Subject::Decision)
+                    && action.effect.writes()
+            })
+        };
+        let known: Vec<_> = (0..index)
+            .map(|earlier| &names.steps[earlier])
+            .filter(|step| writes(step))
+            .map(|step| step.id)
+            .collect();
+        let earlier = if known.is_empty() {
+            "; there is none".to_owned()
+        } else {
+            format!(": {}", list(known.iter().copied()))
+        };
+        let fail = |message: String| {
+            names
+                .document
+                .at(node, Kind::Name, message)
+                .expected(format!("an earlier step that writes to Workflows{earlier}"))
+        };
         let problem = match names.step(id) {
             None => fail(format!("unknown step `{id}`")).near(id, known.iter().copied()),
             Some(other) if self.unseen(other, At::Step(index)).is_some() => {

@@ -396,9 +396,20 @@ fn conditions(step: bool) -> Value {
         if let Value::Object(object) = &mut with {
             object.remove("title");
             object.remove("$schema");
-            let given = object.get("required").and_then(Value::as_array).into_iter().flatten().filter_map(Value::as_str);
+            let given = object
+                .get("required")
+                .and_then(Value::as_array)
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str);
             let given = schema::list(given.collect::<Vec<_>>().into_iter());
-            object.insert("description".to_owned(), json!(format!("Arguments of `{}`; {given} must be given.", action.name)));
+            object.insert(
+                "description".to_owned(),
+                json!(format!(
+                    "Arguments of `{}`; {given} must be given.",
+                    action.name
+                )),
+            );
         }
         if action.subject == Subject::Workflow {
             select(&mut with, step);

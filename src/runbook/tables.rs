@@ -9,7 +9,7 @@ use serde_json::{Map, Value};
 
 use super::checks::{Names, decisions_of};
 use super::model::ParameterType;
-use crate::diagnostic::{Diagnostic, Kind};
+use crate::diagnostic::{Diagnostic, Kind, nearest};
 use crate::document::{Content, Key, Node};
 use crate::list_filter::{self, Expr, Filter, Operator};
 use crate::schema::list;
@@ -59,9 +59,15 @@ impl<'a> Tables<'a> {
             step.action
                 .is_some_and(|action| action.name == "decision.apply")
         });
+        let known = || self.names.decisions.keys().copied();
+        let meant = |text: &str| {
+            text == key.name
+                || !self.names.decisions.contains_key(text)
+                    && nearest(text, known()).as_deref() == Some(&key.name)
+        };
         let named = applies
             .flat_map(|step| decisions_of(step))
-            .any(|node| node.text() == Some(key.name.as_str()));
+            .any(|node| node.text().is_some_and(meant));
         if !named {
             let message = format!("no step applies the rows of decision `{}`", key.name);
             let diagnostic = self.names.document.at_key(key, Kind::Decision, message);

@@ -13,7 +13,9 @@ const FLAGSHIP: &str = include_str!("../../runbooks/recover-pinned-workflows.yam
 const CASES: &str = include_str!("../fixtures/mistakes.txt");
 
 fn problems(bytes: &[u8]) -> Vec<Diagnostic> {
-    Runbook::parse("mistake.yaml", bytes).err().unwrap_or_default()
+    Runbook::parse("mistake.yaml", bytes)
+        .err()
+        .unwrap_or_default()
 }
 
 /// The cases of the fixture file: `### name`, then the runbook; a header is added unless it has one,
@@ -42,7 +44,10 @@ fn every_mistake_is_diagnosed() {
     for (name, text) in cases() {
         let found = problems(text.as_bytes());
         assert!(!found.is_empty(), "{name}: nothing found in\n{text}");
-        let mut places: Vec<_> = found.iter().map(|problem| problem.position.as_ref().map(|at| at.offset)).collect();
+        let mut places: Vec<_> = found
+            .iter()
+            .map(|problem| problem.position.as_ref().map(|at| at.offset))
+            .collect();
         let unsorted = places.clone();
         places.sort();
         assert_eq!(places, unsorted, "{name}: in the order of the text");
@@ -61,10 +66,26 @@ fn every_problem_of_a_file_is_found_in_one_pass() {
         .replace("every: 30s", "every: 30")
         .replace("title: Count", "titel: Count");
     let found = problems(wrong.as_bytes());
-    let messages: Vec<_> = found.iter().map(|problem| problem.message.as_str()).collect();
-    assert_eq!(messages.iter().filter(|message| **message == "unknown parameter `incidnet`").count(), 4, "{messages:?}");
-    assert!(messages.contains(&"unknown decision `close`"), "{messages:?}");
-    assert!(messages.contains(&"a number where text belongs"), "{messages:?}");
+    let messages: Vec<_> = found
+        .iter()
+        .map(|problem| problem.message.as_str())
+        .collect();
+    assert_eq!(
+        messages
+            .iter()
+            .filter(|message| **message == "unknown parameter `incidnet`")
+            .count(),
+        4,
+        "{messages:?}"
+    );
+    assert!(
+        messages.contains(&"unknown decision `close`"),
+        "{messages:?}"
+    );
+    assert!(
+        messages.contains(&"a number does not belong here"),
+        "{messages:?}"
+    );
     assert!(messages.contains(&"unknown key `titel`"), "{messages:?}");
 }
 
@@ -76,7 +97,14 @@ fn bytes_that_are_no_text_are_diagnosed() {
     let utf16: Vec<u8> = FLAGSHIP.encode_utf16().flat_map(u16::to_le_bytes).collect();
     let utf16 = [&[0xff, 0xfe], utf16.as_slice()].concat();
     let mut shown = String::new();
-    for bytes in [latin, bom, utf16, Vec::new(), b" \n# nothing\n".to_vec(), b"\0\0\0".to_vec()] {
+    for bytes in [
+        latin,
+        bom,
+        utf16,
+        Vec::new(),
+        b" \n# nothing\n".to_vec(),
+        b"\0\0\0".to_vec(),
+    ] {
         shown.push_str(&render(&problems(&bytes), false, 100));
     }
     insta::assert_snapshot!(shown);
@@ -84,29 +112,58 @@ fn bytes_that_are_no_text_are_diagnosed() {
 
 #[test]
 fn hostile_files_are_refused_quickly() {
-    let bomb: String = (1..10).fold("a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(), |text, level| {
-        let below = format!("*a{}, ", level - 1).repeat(9);
-        format!("{text}a{level}: &a{level} [{}]\n", below.trim_end_matches(", "))
-    });
+    let bomb: String = (1..10).fold(
+        "a0: &a0 [x, x, x, x, x, x, x, x, x]\n".to_owned(),
+        |text, level| {
+            let below = format!("*a{}, ", level - 1).repeat(9);
+            format!(
+                "{text}a{level}: &a{level} [{}]\n",
+                below.trim_end_matches(", ")
+            )
+        },
+    );
     let deep_flow = "[".repeat(10_000);
-    let deep_block: String = (0..1_000).map(|depth| format!("{}a:\n", " ".repeat(depth))).collect();
+    let deep_block: String = (0..1_000)
+        .map(|depth| format!("{}a:\n", " ".repeat(depth)))
+        .collect();
     let deep_list = "- ".repeat(10_000);
     let deep_expression = format!("vars: {{ a: \"${{{{ {} }}}}\" }}", "(".repeat(1_900));
     let deep_query = format!("queries: {{ a: \"{}A = 1\" }}", "(".repeat(10_000));
     let long_not = format!("queries: {{ a: \"{}A = 1\" }}", "NOT ".repeat(50_000));
     let many = format!("vars: [{}]", "1, ".repeat(100_000));
     let keys: String = (0..40_000).map(|n| format!("k{n}: 1\n")).collect();
-    let chain: String = std::iter::once("vars:\n  v0: 1\n".to_owned()).chain((1..2_000).map(|n| format!("  v{n}: ${{{{ vars.v{} }}}}\n", n - 1))).collect();
+    let chain: String = std::iter::once("vars:\n  v0: 1\n".to_owned())
+        .chain((1..2_000).map(|n| format!("  v{n}: ${{{{ vars.v{} }}}}\n", n - 1)))
+        .collect();
     let huge = "a".repeat(100 * 1024 * 1024);
     let long_line = format!("a: \"{}\n", "x".repeat(900_000));
     let holes = format!("vars: {{ a: \"{}\" }}", "${{".repeat(100_000));
     let open_flow = format!("a: {{ {}", "b: ${{ x }}, ".repeat(20_000));
-    let files = [bomb, deep_flow, deep_block, deep_list, deep_expression, deep_query, long_not, many, keys, chain, huge, long_line, holes, open_flow];
+    let files = [
+        bomb,
+        deep_flow,
+        deep_block,
+        deep_list,
+        deep_expression,
+        deep_query,
+        long_not,
+        many,
+        keys,
+        chain,
+        huge,
+        long_line,
+        holes,
+        open_flow,
+    ];
     let mut shown = String::new();
     for text in files {
         let found = problems(text.as_bytes());
         assert!(!found.is_empty(), "{}", &text[..100]);
-        let told: Vec<_> = found.into_iter().filter(|problem| !problem.message.starts_with("missing key")).take(1).collect();
+        let told: Vec<_> = found
+            .into_iter()
+            .filter(|problem| !problem.message.starts_with("missing key"))
+            .take(1)
+            .collect();
         shown.push_str(&render(&told, false, 100));
     }
     insta::assert_snapshot!(shown);
@@ -115,22 +172,34 @@ fn hostile_files_are_refused_quickly() {
 #[test]
 fn shipped_schemas_are_those_of_the_types() {
     for (name, of) in [("runbook.v1.json", Of::Runbook)] {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("schemas").join(name);
+        let path = Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("schemas")
+            .join(name);
         if std::env::var_os("UPDATE_SCHEMAS").is_some() {
             fs::write(&path, text(of)).unwrap();
         }
         let shipped = fs::read_to_string(&path).unwrap_or_default();
-        assert!(shipped == text(of), "schemas/{name} is stale: run this test with UPDATE_SCHEMAS=1");
+        assert!(
+            shipped == text(of),
+            "schemas/{name} is stale: run this test with UPDATE_SCHEMAS=1"
+        );
     }
 }
 
 #[test]
 fn every_field_of_the_schema_is_described() {
     fn walk(path: &str, schema: &serde_json::Value, missing: &mut Vec<String>) {
-        if let Some(properties) = schema.get("properties").and_then(serde_json::Value::as_object) {
+        if let Some(properties) = schema
+            .get("properties")
+            .and_then(serde_json::Value::as_object)
+        {
             for (name, property) in properties {
                 let below = format!("{path}.{name}");
-                if property.is_object() && property.get("const").is_none() && property.get("description").is_none() && property.get("$ref").is_none() {
+                if property.is_object()
+                    && property.get("const").is_none()
+                    && property.get("description").is_none()
+                    && property.get("$ref").is_none()
+                {
                     missing.push(below.clone());
                 }
                 walk(&below, property, missing);
@@ -189,7 +258,9 @@ fn well_formed(bytes: &[u8]) {
     let text = render(&found, false, 100);
     assert_eq!(text.is_empty(), found.is_empty());
     for problem in &found {
-        let Some(at) = &problem.position else { continue };
+        let Some(at) = &problem.position else {
+            continue;
+        };
         assert!(at.line >= 1 && at.column >= 1 && at.length >= 1);
         assert!(at.text.get(at.underline.clone()).is_some(), "{problem:?}");
     }
