@@ -4,7 +4,7 @@ use clap::ValueEnum;
 
 use super::Exit;
 use crate::ui::Ui;
-use crate::{runbook, schema};
+use crate::{rehearsal, runbook, schema};
 
 /// Print a JSON Schema, for editors.
 #[derive(Debug, clap::Args)]
@@ -19,6 +19,8 @@ pub struct Arguments {
 pub enum Of {
     /// `runbook/v1`
     Runbook,
+    /// `rehearsal/v1`
+    Rehearsal,
 }
 
 /// Prints it.
@@ -36,5 +38,6 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Exit {
 pub fn text(of: Of) -> String {
     match of {
         Of::Runbook => schema::text(runbook::schema().json()),
+        Of::Rehearsal => schema::text(rehearsal::schema().json()),
     }
 }

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use serde_json::json;
 
 use super::{Exit, Output};
+use crate::diagnostic::{self, Diagnostic};
+use crate::rehearsal::Rehearsal;
 use crate::runbook::Runbook;
 use crate::ui::{Tone, Ui};
 
 /// Check runbooks offline: all problems at once.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// Runbooks; `-` is stdin.
+    /// Runbooks and rehearsals; `-` is stdin.
     #[arg(required = true, value_name = "FILE")]
     pub files: Vec<PathBuf>,
 }
@@ -22,11 +24,11 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
     let mut valid = Vec::new();
     for path in &arguments.files {
         let name = path.display().to_string();
-        let parsed = super::read(path)
+        let checked = super::read(path)
             .map_err(|problem| vec![problem])
-            .and_then(|bytes| Runbook::parse(&name, &bytes));
-        match parsed {
-            Ok(_) => valid.push(name),
+            .and_then(|bytes| check(&name, &bytes));
+        match checked {
+            Ok(()) => valid.push(name),
             Err(found) => problems.extend(found),
         }
     }
@@ -44,4 +46,23 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
         }
     }
     Exit::Done
+}
+
+/// A runbook, or a rehearsal where the file says that it is one.
+fn check(name: &str, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
+    if !is_rehearsal(bytes) {
+        return Runbook::parse(name, bytes).map(drop);
+    }
+    Rehearsal::parse(name, bytes).map(drop).map_err(|mut found| {
+        diagnostic::sort(&mut found);
+        found
+    })
+}
+
+fn is_rehearsal(bytes: &[u8]) -> bool {
+    let declares = |line: &[u8]| {
+        let value = line.strip_prefix(b"schema:").map(<[u8]>::trim_ascii);
+        value.is_some_and(|value| value.starts_with(b"rehearsal/"))
+    };
+    bytes.split(|byte| *byte == b'\n').any(declares)
 }

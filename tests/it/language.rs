@@ -171,7 +171,10 @@ fn hostile_files_are_refused_quickly() {
 
 #[test]
 fn shipped_schemas_are_those_of_the_types() {
-    for (name, of) in [("runbook.v1.json", Of::Runbook)] {
+    for (name, of) in [
+        ("runbook.v1.json", Of::Runbook),
+        ("rehearsal.v1.json", Of::Rehearsal),
+    ] {
         let path = Path::new(env!("CARGO_MANIFEST_DIR"))
             .join("schemas")
             .join(name);
