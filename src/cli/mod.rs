@@ -20,7 +20,9 @@ use crate::ui::{Colours, Ui};
 
 pub mod completions;
 pub mod exec;
+pub mod explain;
 pub mod parameters;
+pub mod plan;
 pub mod resume;
 pub mod runs;
 pub mod schema;
@@ -148,6 +150,10 @@ impl From<Colour> for Colours {
 pub enum Verb {
     /// Check runbooks offline: all problems at once
     Validate(validate::Arguments),
+    /// Show what a run would do: reads the service, changes nothing
+    Plan(Box<plan::Arguments>),
+    /// Say which row takes a Workflow, why, and what would be done to it
+    Explain(Box<explain::Arguments>),
     /// Carry out a runbook: plan, then its steps in order, with a journal that can be resumed
     Exec(Box<exec::Arguments>),
     /// Go on with a run from its state file, wherever it stopped
@@ -173,6 +179,8 @@ impl Verb {
         };
         match self {
             Self::Validate(arguments) => validate::run(&arguments, ui, output),
+            Self::Plan(arguments) => plan::run(&arguments, ui, output),
+            Self::Explain(arguments) => explain::run(&arguments, ui, output),
             Self::Exec(arguments) => exec::run(&arguments, ui, output),
             Self::Resume(arguments) => resume::run(&arguments, ui, output),
             Self::Runs => runs::run(ui, output),

@@ -379,6 +379,20 @@ pub fn scope(runbook: &Runbook, parameters: &Parameters, run: &RunId) -> Scope {
     runbook.scope(parameters, &BTreeMap::new(), &json!({ "id": run.0 }))
 }
 
+/// Says what went wrong.
+pub fn failed(message: &str, ui: &Ui) -> Exit {
+    ui.error(message, None);
+    Exit::Failed
+}
+
+/// What follows from printing data.
+pub fn printed(result: std::io::Result<()>, ui: &Ui) -> Exit {
+    match result {
+        Ok(()) => Exit::Done,
+        Err(error) => failed(&format!("cannot write to stdout: {error}"), ui),
+    }
+}
+
 /// Says what is wrong with a journal.
 pub fn refused(error: &JournalError, ui: &Ui) -> Exit {
     ui.error(&error.to_string(), Some(&error.hint()));

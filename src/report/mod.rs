@@ -4,16 +4,20 @@
 //! and [`Text`] lay text out. Pure: input is [`crate::record`] only, and nothing here calls anything.
 
 mod entry;
+mod explain;
 mod fold;
 mod format;
 mod model;
 mod next;
+mod plan;
 mod plan_facts;
+mod plan_text;
 mod question;
 mod summary;
 mod workflows;
 
 pub use entry::State;
+pub use explain::{Consequence, Explained, Explanation};
 pub use fold::Report;
 pub use format::{
     Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, is_harmful,
@@ -24,6 +28,7 @@ pub use model::{
     RowReport, StepReport, Waiting,
 };
 pub use next::Next;
+pub use plan::{ParameterLine, PlanReport, RowPlan, StepPlan, TablePlan};
 pub use question::{certainty_words, question_in_short, question_text};
 pub use summary::{Located, status_word};
 pub use workflows::{Layout, WorkflowRow, Workflows, write_json};

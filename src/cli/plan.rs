@@ -1,0 +1,87 @@
+//! `runbook plan FILE`: what a run would do, from the live service; changes nothing.
+//!
+//! Wiring; the plan's words are in [`crate::report`].
+
+use std::path::PathBuf;
+
+use super::parameters::ParameterFlags;
+use super::session;
+use super::{Exit, Output};
+use crate::action::World;
+use crate::clock::Clock;
+use crate::connection::{Access, ConnectionArgs};
+use crate::plan::{LOOK_LIMIT, Plan};
+use crate::report::{PlanReport, write_json};
+use crate::run::Interrupts;
+use crate::runbook::{Parameters, Runbook};
+use crate::ui::Ui;
+
+/// Show what a run would do: reads the service, changes nothing
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The runbook; `-` is stdin
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Parameters
+    #[command(flatten)]
+    pub parameters: ParameterFlags,
+    /// The service
+    #[command(flatten)]
+    pub connection: ConnectionArgs,
+}
+
+/// Runs the verb.
+pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
+    session::perform(ui, |interrupts| async {
+        plan(arguments, ui, output, interrupts)
+            .await
+            .unwrap_or_else(|exit| exit)
+    })
+}
+
+async fn plan(
+    arguments: &Arguments,
+    ui: &Ui,
+    output: Output,
+    mut interrupts: Interrupts,
+) -> Result<Exit, Exit> {
+    let runbook = super::load(&arguments.file, ui, output)?;
+    let parameters = session::parameters(&runbook, &arguments.parameters, ui, output)?;
+    let settings = session::settings(&arguments.connection, ui)?;
+    let clock = Clock::real();
+    let reading = async {
+        let world = World {
+            temporal: session::connect(&settings, Access::ReadOnly, ui).await?,
+            run: session::new_run(clock.now()),
+            clock,
+        };
+        report(&world, &runbook, parameters, ui, output).await
+    };
+    let limit = settings.command_timeout;
+    let report = session::unless_interrupted(&mut interrupts, limit, ui, reading).await?;
+    let printed = match output {
+        Output::Text => ui.data(&report.text(ui.out_style())),
+        Output::Json => ui.write_data(|out| {
+            write_json(&report, true, out)?;
+            out.write_all(b"\n")
+        }),
+    };
+    Ok(session::printed(printed, ui))
+}
+
+/// Reads the service and puts the plan together.
+///
+/// # Errors
+/// As [`session::survey`].
+pub async fn report(
+    world: &World,
+    runbook: &Runbook,
+    parameters: Parameters,
+    ui: &Ui,
+    output: Output,
+) -> Result<PlanReport, Exit> {
+    let survey = session::survey(world, runbook, &parameters, LOOK_LIMIT, ui, output).await?;
+    let scope = session::scope(runbook, &parameters, &world.run);
+    let plan = Plan::new(runbook, parameters, survey, world.clock.now());
+    Ok(PlanReport::new(runbook, &plan, &scope))
+}
