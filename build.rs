@@ -1,4 +1,4 @@
-//! Generates the server side of Temporal's WorkflowService for the simulator, over the client's own
+//! Generates the server side of Temporal's WorkflowService and OperatorService for the simulator, over the client's own
 //! message types: no `.proto` is copied, and what the simulator serves is what the client speaks.
 
 use std::{env, fs, path::PathBuf};
@@ -6,7 +6,10 @@ use std::{env, fs, path::PathBuf};
 use prost::Message;
 use prost_types::FileDescriptorSet;
 
-const SERVICE_PACKAGE: &str = "temporal.api.workflowservice.v1";
+const SERVICE_PACKAGES: [&str; 2] = [
+    "temporal.api.workflowservice.v1",
+    "temporal.api.operatorservice.v1",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=build.rs");
@@ -19,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let services = set
         .file
         .into_iter()
-        .filter(|file| file.package() == SERVICE_PACKAGE && !file.service.is_empty())
+        .filter(|file| SERVICE_PACKAGES.contains(&file.package()) && !file.service.is_empty())
         .map(|mut file| {
             file.message_type.clear();
             file

@@ -63,18 +63,12 @@ impl State {
     }
 
     fn extended(&self, run: &Execution) -> WorkflowExecutionExtendedInfo {
-        let request_id_infos = run
-            .request_id
-            .iter()
-            .map(|id| {
-                let info = RequestIdInfo {
-                    event_type: EventType::WorkflowExecutionStarted as i32,
-                    event_id: 1,
-                    buffered: false,
-                };
-                (id.to_string(), info)
-            })
-            .collect();
+        let info = RequestIdInfo {
+            event_type: EventType::WorkflowExecutionStarted as i32,
+            event_id: 1,
+            buffered: false,
+        };
+        let request_id_infos = HashMap::from([(run.start_request(), info)]);
         WorkflowExecutionExtendedInfo {
             run_expiration_time: run
                 .kind

@@ -212,7 +212,7 @@ pub(super) struct Execution {
     pub(super) last_reset: Option<Timestamp>,
     pub(super) first_run: u128,
     pub(super) original_run: u128,
-    /// Request id of the start.
+    /// Request id of the start, where a call started it.
     pub(super) request_id: Option<Arc<str>>,
     /// What Visibility shows.
     pub(super) visible: Option<Snapshot>,
@@ -235,6 +235,14 @@ impl Execution {
 
     pub(super) fn children(&self) -> &[Child] {
         self.extra.as_ref().map_or(&[], |extra| &extra.children)
+    }
+
+    /// Request id of the start; that of a seeded execution is made from its first run.
+    pub(super) fn start_request(&self) -> String {
+        match &self.request_id {
+            Some(id) => id.to_string(),
+            None => format!("start-{:032x}", self.original_run),
+        }
     }
 
     pub(super) fn parent(&self) -> Option<u32> {

@@ -1,37 +1,22 @@
 //! A world becomes a state: deployments, then groups of Workflows, then what is due by itself.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
 
+use super::check::{WorldError, check, only};
 use super::deployments::{Deployment, Drainage, Ramp, VersionState};
 use super::execution::{Child, Execution, Extra, Kind, Override, Profile, Task};
 use super::faults::{Fault, Injector};
-use super::history::{ChildMark, Event, History, Message, What};
-use super::state::{Due, State, VersionId, closing_event};
+use super::history::{ChildMark, Event, History, What};
+use super::script::{Plot, script};
+use super::state::{Due, State, VersionId};
 use super::visibility::attribute_value;
-use super::workers::push_failures;
 use super::world::{
     Children, Group, GroupBehavior, GroupStatus, GroupTask, IdleStatus, Span, Superseding, World,
 };
 use crate::survey::{Behavior, Status};
-
-/// What is wrong with a world, all of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WorldError {
-    /// One sentence each, without a period.
-    pub problems: Vec<String>,
-}
-
-impl fmt::Display for WorldError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.problems.join("; "))
-    }
-}
-
-impl std::error::Error for WorldError {}
 
 /// A world's state at `begin`.
 pub(super) fn populate(
@@ -62,104 +47,7 @@ pub(super) fn populate(
     Ok(state)
 }
 
-fn check(world: &World, faults: &[Fault]) -> Vec<String> {
-    let mut problems = Vec::new();
-    for (name, deployment) in &world.deployments {
-        for build in deployment.current.iter().chain(&deployment.ramping) {
-            if !deployment.versions.contains_key(build) {
-                problems.push(format!(
-                    "deployment `{name}` routes to `{build}`, which is not among its versions"
-                ));
-            }
-        }
-    }
-    for group in &world.workflows {
-        check_group(world, group, &mut problems);
-    }
-    for fault in faults {
-        if let Some(rpc) = &fault.rpc
-            && !super::rpc::NAMES.contains(&rpc.as_str())
-        {
-            problems.push(format!(
-                "a fault names the RPC `{rpc}`, which the simulator does not serve"
-            ));
-        }
-        if fault
-            .probability
-            .is_some_and(|chance| !(0.0..=1.0).contains(&chance))
-        {
-            problems.push("a fault's probability is from 0 to 1".to_owned());
-        }
-    }
-    check_ids(world, &mut problems);
-    problems
-}
-
-fn check_group(world: &World, group: &Group, problems: &mut Vec<String>) {
-    let of = format!("the group of `{}`", group.workflow_type);
-    let name = group.deployment.clone().or_else(|| only(world));
-    let Some((name, deployment)) =
-        name.and_then(|name| Some((name.clone(), world.deployments.get(&name)?)))
-    else {
-        problems.push(format!("{of} needs a `deployment` that the world has"));
-        return;
-    };
-    if group.version.is_none() && deployment.current.is_none() {
-        problems.push(format!(
-            "{of} needs a `version`: deployment `{name}` has no current one"
-        ));
-    }
-    let named = group
-        .version
-        .iter()
-        .chain(&group.versioning_override)
-        .chain(group.on.keys());
-    let children = group
-        .children
-        .iter()
-        .filter_map(|children| children.version.as_ref());
-    let superseding = group
-        .superseded_by
-        .iter()
-        .filter_map(|it| it.version.as_ref());
-    for build in named.chain(children).chain(superseding) {
-        if !deployment.versions.contains_key(build) {
-            problems.push(format!(
-                "{of} names the version `{build}`, which deployment `{name}` does not have"
-            ));
-        }
-    }
-    for attribute in group.attributes.keys() {
-        if !world.attributes.contains_key(attribute) {
-            problems.push(format!(
-                "{of} sets `{attribute}`, which is not among the world's `attributes`"
-            ));
-        }
-    }
-    if group.superseded_by.is_some() && group.status == GroupStatus::Running {
-        problems.push(format!("{of} is superseded, so it cannot be running"));
-    }
-}
-
-fn check_ids(world: &World, problems: &mut Vec<String>) {
-    let mut seen = BTreeSet::new();
-    for group in &world.workflows {
-        if !seen.insert(workflow_id(group, 0)) {
-            problems.push(format!(
-                "two groups begin with the Workflow ID `{}`: give one an `id`",
-                workflow_id(group, 0)
-            ));
-        }
-    }
-}
-
-fn only(world: &World) -> Option<String> {
-    (world.deployments.len() == 1)
-        .then(|| world.deployments.keys().next().cloned())
-        .flatten()
-}
-
-fn workflow_id(group: &Group, number: u32) -> String {
+pub(super) fn workflow_id(group: &Group, number: u32) -> String {
     let template = group
         .id
         .clone()
@@ -187,132 +75,6 @@ pub(super) fn status_of(status: GroupStatus) -> Status {
         GroupStatus::ContinuedAsNew => Status::ContinuedAsNew,
         GroupStatus::TimedOut => Status::TimedOut,
     }
-}
-
-/// The history of a group's Workflows, as offsets from the start in microseconds.
-struct Script {
-    events: Vec<Event>,
-    at: i64,
-}
-
-/// Between two events.
-const STEP: i64 = 50_000;
-
-impl Script {
-    fn push(&mut self, what: What) {
-        self.events.push(Event { at: self.at, what });
-        self.at += STEP;
-    }
-
-    fn task(&mut self, version: VersionId, behavior: Behavior) {
-        self.push(What::TaskStarted(version));
-        self.push(What::TaskCompleted(version, behavior));
-    }
-}
-
-/// What a script is made of.
-struct Plot<'a> {
-    version: VersionId,
-    behavior: Behavior,
-    tasks: u32,
-    signals: u32,
-    updates: u32,
-    children: &'a [Arc<ChildMark>],
-    task: GroupTask,
-    status: Status,
-    /// From the start to the failing task.
-    failing: i64,
-    /// From the start to the close.
-    closed: i64,
-}
-
-fn script(plot: &Plot<'_>) -> Vec<Event> {
-    let mut script = Script {
-        events: Vec::new(),
-        at: 0,
-    };
-    script.push(What::Started);
-    script.push(What::TaskScheduled);
-    for number in 0..plot.tasks {
-        script.task(plot.version, plot.behavior);
-        if number == 0 {
-            received(&mut script, plot);
-        }
-        let more =
-            number + 1 < plot.tasks || plot.task != GroupTask::None || closes_by_task(plot.status);
-        if more {
-            script.push(What::ActivityScheduled);
-            script.push(What::ActivityStarted);
-            script.push(What::ActivityCompleted);
-            script.push(What::TaskScheduled);
-        }
-    }
-    ending(&mut script, plot);
-    script.events
-}
-
-fn closes_by_task(status: Status) -> bool {
-    matches!(
-        status,
-        Status::Completed | Status::Failed | Status::Canceled | Status::ContinuedAsNew
-    )
-}
-
-/// Children, Signals and Updates, and the task that took note of them.
-fn received(script: &mut Script, plot: &Plot<'_>) {
-    for child in plot.children {
-        script.push(What::ChildInitiated(child.clone()));
-        script.push(What::ChildStarted(child.clone()));
-    }
-    for number in 0..plot.signals {
-        script.push(What::Signaled(message("add", number)));
-    }
-    for number in 0..plot.updates {
-        script.push(What::UpdateAccepted(message("adjust", number)));
-        script.push(What::UpdateCompleted(message("adjust", number)));
-    }
-    if !plot.children.is_empty() || plot.signals + plot.updates > 0 {
-        script.push(What::TaskScheduled);
-        script.task(plot.version, plot.behavior);
-    }
-}
-
-fn message(name: &str, number: u32) -> Arc<Message> {
-    Arc::new(Message {
-        name: name.to_owned(),
-        input: super::proto::json_payloads(&number.into()),
-        identity: "customer".to_owned(),
-        request_id: format!("{name}-{number}"),
-    })
-}
-
-fn ending(script: &mut Script, plot: &Plot<'_>) {
-    if plot.status.is_open() {
-        match plot.task {
-            GroupTask::None | GroupTask::Unpolled => {}
-            GroupTask::Progressing => script.push(What::TaskStarted(plot.version)),
-            GroupTask::Failing => {
-                script.at = script.at.max(plot.failing);
-                if let Some(scheduled) = script.events.last_mut() {
-                    scheduled.at = script.at;
-                }
-                script.push(What::TaskStarted(plot.version));
-                let mut tail = History::new(Arc::from([]), Timestamp::UNIX_EPOCH);
-                push_failures(
-                    &mut tail,
-                    super::proto::from_micros(script.at),
-                    plot.version,
-                );
-                script.events.extend(tail.iter().cloned());
-            }
-        }
-        return;
-    }
-    script.at = script.at.max(plot.closed);
-    if closes_by_task(plot.status) {
-        script.task(plot.version, plot.behavior);
-    }
-    script.push(closing_event(plot.status));
 }
 
 impl State {
@@ -624,7 +386,7 @@ impl State {
             closed: (!status.is_open()).then(|| history.last_time()),
             behavior: completed.map_or(Behavior::Unspecified, |(_, behavior)| behavior),
             ran_on: completed.map(|(version, _)| version),
-            used: history.used().into(),
+            used: self.used_list(&history),
             inherited: completed.is_none().then_some(seed.version),
             moved: seed.moved,
             task: Task::None,
@@ -636,7 +398,7 @@ impl State {
             last_reset: None,
             first_run: run,
             original_run: run,
-            request_id: Some(format!("start-{run:032x}").into()),
+            request_id: None,
             visible: None,
             extra: None,
         }

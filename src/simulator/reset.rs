@@ -53,7 +53,7 @@ impl State {
             ));
         }
         let current = self.current_of(base);
-        if self.execution(current).request_id.as_deref() == Some(request.request_id.as_str()) {
+        if self.execution(current).start_request() == request.request_id {
             return Ok(service::ResetWorkflowExecutionResponse {
                 run_id: proto::run_text(self.execution(current).run),
             });

@@ -4,13 +4,16 @@
 use std::time::Duration;
 
 use prost::Message as _;
-use temporalio_protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest;
+use temporalio_protos::temporal::api::operatorservice::v1::{
+    ListSearchAttributesRequest, ListSearchAttributesResponse,
+};
 use temporalio_protos::temporal::api::workflowservice::v1 as messages;
 use tonic::{Code, Request, Response, Status as Reply};
 
 use super::Simulator;
 use super::facts::{Details, Write};
 use super::faults::{Effect, FaultKind};
+use super::operator_service::operator_service_server::OperatorService;
 use super::service::workflow_service_server::WorkflowService;
 use super::state::State;
 
@@ -78,6 +81,22 @@ rpcs! {
     "DeleteWorkerDeploymentVersion" delete_worker_deployment_version DeleteWorkerDeploymentVersionRequest DeleteWorkerDeploymentVersionResponse delete_version;
     "DeleteWorkerDeployment" delete_worker_deployment DeleteWorkerDeploymentRequest DeleteWorkerDeploymentResponse delete_deployment;
     "DescribeTaskQueue" describe_task_queue DescribeTaskQueueRequest DescribeTaskQueueResponse describe_task_queue;
+}
+
+#[tonic::async_trait]
+impl OperatorService for Simulator {
+    async fn list_search_attributes(
+        &self,
+        request: Request<ListSearchAttributesRequest>,
+    ) -> Result<Response<ListSearchAttributesResponse>, Reply> {
+        self.answer(
+            "ListSearchAttributes",
+            request.into_inner(),
+            State::search_attributes,
+        )
+        .await
+        .map(Response::new)
+    }
 }
 
 impl Simulator {

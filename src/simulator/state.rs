@@ -2,7 +2,7 @@
 //! in the background: each call first advances the state to the clock's now.
 
 use std::cmp::Reverse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -152,6 +152,8 @@ pub(super) struct State {
     pub(super) visibility_bucket: Bucket,
     pub(super) calls: BTreeMap<String, u64>,
     pub(super) writes: Vec<Write>,
+    /// Lists of used Versions, each kept once.
+    used_lists: BTreeSet<Arc<[VersionId]>>,
     queue: BTreeMap<(Timestamp, u64), Due>,
     sequence: u64,
 }
@@ -180,6 +182,7 @@ impl State {
             visibility_bucket: Bucket::new(world.limits.visibility_rate_limit, begin),
             calls: BTreeMap::new(),
             writes: Vec::new(),
+            used_lists: BTreeSet::new(),
             queue: BTreeMap::new(),
             sequence: 0,
             world: world.clone(),
@@ -219,6 +222,17 @@ impl State {
         });
         self.workers.push(Workers::default());
         id
+    }
+
+    /// The Versions that completed a task of a history, as a list that executions share.
+    pub(super) fn used_list(&mut self, history: &super::history::History) -> Arc<[VersionId]> {
+        let used = history.used();
+        if let Some(known) = self.used_lists.get(used.as_slice()) {
+            return known.clone();
+        }
+        let used: Arc<[VersionId]> = used.into();
+        self.used_lists.insert(used.clone());
+        used
     }
 
     /// Adds what is due `after` from now.

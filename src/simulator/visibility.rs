@@ -44,7 +44,7 @@ struct Class {
     status: Status,
     version: Option<VersionId>,
     behavior: u8,
-    used: Vec<VersionId>,
+    used: std::sync::Arc<[VersionId]>,
     problems: bool,
     parent: Option<u32>,
 }
@@ -72,7 +72,7 @@ impl<'a> Rows<'a> {
             status: snapshot.status,
             version: snapshot.version,
             behavior: snapshot.behavior,
-            used: run.used.to_vec(),
+            used: run.used.clone(),
             problems: run.reports_problems(state.now),
             parent: run.parent(),
         };

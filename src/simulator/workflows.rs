@@ -286,14 +286,14 @@ impl State {
         request: &service::StartWorkflowExecutionRequest,
     ) -> Option<service::StartWorkflowExecutionResponse> {
         let run = self.execution(current);
-        (!request.request_id.is_empty()
-            && run.request_id.as_deref() == Some(request.request_id.as_str()))
-        .then(|| service::StartWorkflowExecutionResponse {
-            run_id: proto::run_text(run.run),
-            first_execution_run_id: proto::run_text(run.first_run),
-            started: true,
-            status: proto::status_number(run.status),
-            ..Default::default()
+        (!request.request_id.is_empty() && run.start_request() == request.request_id).then(|| {
+            service::StartWorkflowExecutionResponse {
+                run_id: proto::run_text(run.run),
+                first_execution_run_id: proto::run_text(run.first_run),
+                started: true,
+                status: proto::status_number(run.status),
+                ..Default::default()
+            }
         })
     }
 

@@ -171,6 +171,16 @@ async fn the_official_client_over_tcp_and_facts_for_another_process() {
         .await
         .expect("it counts");
     assert_eq!(reply.into_inner().count, 1);
+    let request =
+        temporalio_protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest {
+            namespace: "default".to_owned(),
+        };
+    let reply = connection
+        .operator_service()
+        .list_search_attributes(tonic::Request::new(request))
+        .await
+        .expect("it lists");
+    assert!(reply.into_inner().custom_attributes.contains_key("Tier"));
 
     let mut stream = tokio::net::TcpStream::connect(facts_address).await.unwrap();
     stream.write_all(b"GET / HTTP/1.1\r\n\r\n").await.unwrap();
