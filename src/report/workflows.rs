@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::entry::{Change, State, change, treatment_name};
-use super::format::{columns, harmless, is_harmful};
+use super::format::{columns, harmless, is_harmful, is_plain};
 use super::summary::health_word;
 use crate::record::{Body, Claim, Health, Ordinal, Record, Treatment};
 
@@ -128,6 +128,9 @@ impl Texts {
     }
 
     fn share(&mut self, text: &str) -> Span {
+        if text.is_empty() {
+            return Span::default();
+        }
         if let Some(span) = self.shared.get(text) {
             return *span;
         }
@@ -144,7 +147,9 @@ impl Texts {
 
     fn run(&mut self, run: &str) -> RunName {
         match uuid::Uuid::try_parse(run) {
-            Ok(uuid) if uuid.to_string() == run => RunName::Uuid(uuid.into_bytes()),
+            Ok(uuid) if uuid.hyphenated().encode_lower(&mut [0; 36]) == run => {
+                RunName::Uuid(uuid.into_bytes())
+            }
             _ => RunName::Text(self.push(run)),
         }
     }
@@ -467,6 +472,9 @@ impl<F: serde_json::ser::Formatter> serde_json::ser::Formatter for Escaping<F> {
         fragment: &str,
     ) -> io::Result<()> {
         let mut rest = fragment;
+        if is_plain(fragment) {
+            return writer.write_all(fragment.as_bytes());
+        }
         while let Some(at) = rest.find(is_harmful) {
             writer.write_all(&rest.as_bytes()[..at])?;
             let c = rest[at..].chars().next().unwrap_or_default();
