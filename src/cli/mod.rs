@@ -24,10 +24,12 @@ pub mod explain;
 pub mod parameters;
 pub mod plan;
 pub mod resume;
+pub mod rehearse;
 pub mod runs;
 pub mod schema;
 pub mod session;
 pub mod show;
+pub mod simulator;
 pub mod validate;
 
 /// How the command ends.
@@ -158,6 +160,10 @@ pub enum Verb {
     Exec(Box<exec::Arguments>),
     /// Go on with a run from its state file, wherever it stopped
     Resume(Box<resume::Arguments>),
+    /// Rehearse a runbook against a simulated service: hours pass in moments
+    Rehearse(rehearse::Arguments),
+    /// Serve a scenario's world on a port, as a Temporal service
+    Simulator(simulator::Arguments),
     /// List the runs of this user, the newest first
     Runs,
     /// Show what happened in a run: steps, times, questions and answers, counts
@@ -183,6 +189,8 @@ impl Verb {
             Self::Explain(arguments) => explain::run(&arguments, ui, output),
             Self::Exec(arguments) => exec::run(&arguments, ui, output),
             Self::Resume(arguments) => resume::run(&arguments, ui, output),
+            Self::Rehearse(arguments) => rehearse::run(&arguments, ui, output),
+            Self::Simulator(arguments) => simulator::run(&arguments, ui, output),
             Self::Runs => runs::run(ui, output),
             Self::Show(arguments) => show::run(&arguments, ui, format),
             Self::Schema(arguments) => schema::run(&arguments, ui),

@@ -1,0 +1,572 @@
+//! `runbook rehearse FILE`: the scenarios that lie beside a runbook, in simulated time.
+//!
+//! The account is data and goes to stdout: a scenario's steps as they end, with simulated times, then
+//! its counts and what does not hold. Wiring and layout; what happens is `rehearsal`'s.
+
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use jiff::{SignedDuration, Timestamp};
+use serde::Serialize;
+use tokio::runtime::Builder;
+
+use super::{Exit, Output};
+use crate::diagnostic::{Diagnostic, Kind};
+use crate::journal::Holder;
+use crate::record::{Answer, Body, Record};
+use crate::rehearsal::{Impossible, Rehearsal, Rehearsed, Rehearsing, rehearse};
+use crate::report::{Ending, QuestionReport, Report, StepReport};
+use crate::run::begin::Unplanned;
+use crate::run::{Display, Operator, Progress};
+use crate::runbook::Runbook;
+use crate::ui::{
+    Align, Line, Narrator, Style, Table, TerminalOperator, Text, Tone, Ui, count, duration, number,
+    status_lines,
+};
+
+/// Live lines are made at most this often.
+const DRAW: std::time::Duration = std::time::Duration::from_millis(100);
+
+/// Rehearse a runbook against a simulated service: hours pass in moments.
+#[derive(Debug, clap::Args)]
+pub struct Arguments {
+    /// The runbook.
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Its rehearsal; without it, NAME.rehearsal.yaml beside the runbook.
+    #[arg(long, value_name = "FILE")]
+    pub rehearsal: Option<PathBuf>,
+    /// Only this scenario; repeatable.
+    #[arg(long, value_name = "NAME")]
+    pub scenario: Vec<String>,
+    /// Another seed than the scenarios' own.
+    #[arg(long, value_name = "N")]
+    pub seed: Option<u64>,
+    /// Ask at the terminal, as in earnest, instead of taking the scenarios' answers.
+    #[arg(long)]
+    pub interactive: bool,
+}
+
+/// Exit 0 where every expectation holds, 1 where one does not, 2 where a file is invalid.
+pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
+    let (runbook, rehearsal) = match load(&arguments.file, arguments.rehearsal.as_deref()) {
+        Ok(files) => files,
+        Err(problems) => return super::invalid(&problems, ui, output),
+    };
+    let names = match chosen(&rehearsal, &arguments.scenario) {
+        Ok(names) => names,
+        Err(problems) => return super::invalid(&problems, ui, output),
+    };
+    let problems = parameter_problems(&runbook, &rehearsal, &names);
+    if !problems.is_empty() {
+        return super::invalid(&problems, ui, output);
+    }
+    if arguments.interactive && !ui.is_interactive() {
+        ui.error("--interactive asks at a terminal, and there is none", None);
+        return Exit::Invalid;
+    }
+    let mut told = Vec::new();
+    for name in names {
+        let scenario = Telling {
+            arguments,
+            runbook: &runbook,
+            rehearsal: &rehearsal,
+            name,
+            ui,
+            output,
+        };
+        match scenario.tell() {
+            Ok(one) => told.push(one),
+            Err(exit) => return exit,
+        }
+    }
+    end(&arguments.file, &told, ui, output)
+}
+
+/// Reads a runbook and the rehearsal beside it.
+///
+/// # Errors
+/// The problems of both files.
+pub fn load(
+    runbook: &Path,
+    rehearsal: Option<&Path>,
+) -> Result<(Runbook, Rehearsal), Vec<Diagnostic>> {
+    let beside = runbook.with_extension("rehearsal.yaml");
+    let rehearsal = rehearsal.unwrap_or(&beside);
+    let read = |path: &Path| super::read(path).map_err(|problem| vec![problem]);
+    let first =
+        read(runbook).and_then(|bytes| Runbook::parse(&runbook.display().to_string(), &bytes));
+    let second = read(rehearsal)
+        .and_then(|bytes| Rehearsal::parse(&rehearsal.display().to_string(), &bytes));
+    match (first, second) {
+        (Ok(first), Ok(second)) => Ok((first, second)),
+        (first, second) => {
+            let mut problems = first.err().unwrap_or_default();
+            problems.extend(second.err().unwrap_or_default());
+            Err(problems)
+        }
+    }
+}
+
+/// The scenarios that were asked for, in the file's order; all of them where none was named.
+fn chosen<'a>(
+    rehearsal: &'a Rehearsal,
+    wanted: &[String],
+) -> Result<Vec<&'a str>, Vec<Diagnostic>> {
+    let known = || rehearsal.scenarios.keys().map(String::as_str);
+    let problems: Vec<Diagnostic> = wanted
+        .iter()
+        .filter(|name| !rehearsal.scenarios.contains_key(*name))
+        .map(|name| unknown_scenario(rehearsal, name))
+        .collect();
+    if !problems.is_empty() {
+        return Err(problems);
+    }
+    if rehearsal.scenarios.is_empty() {
+        return Err(vec![Diagnostic::plain(
+            Kind::Name,
+            "the rehearsal has no scenario",
+        )]);
+    }
+    Ok(known()
+        .filter(|name| wanted.is_empty() || wanted.iter().any(|wanted| wanted == name))
+        .collect())
+}
+
+/// What is wrong with a scenario's name.
+pub fn unknown_scenario(rehearsal: &Rehearsal, name: &str) -> Diagnostic {
+    let known: Vec<&str> = rehearsal.scenarios.keys().map(String::as_str).collect();
+    Diagnostic::plain(Kind::Name, format!("there is no scenario `{name}`"))
+        .expected(format!("one of {}", known.join(", ")))
+        .near(name, known.iter().copied())
+}
+
+/// What is wrong with the parameters of these scenarios, each problem once.
+fn parameter_problems(runbook: &Runbook, rehearsal: &Rehearsal, names: &[&str]) -> Vec<Diagnostic> {
+    let mut problems: Vec<Diagnostic> = Vec::new();
+    for name in names {
+        let input = rehearsal.parameters(&rehearsal.scenarios[*name]);
+        for problem in runbook.resolve_parameters(&input).err().unwrap_or_default() {
+            if !problems
+                .iter()
+                .any(|known| known.message == problem.message)
+            {
+                problems.push(problem.note(format!("in scenario `{name}`")));
+            }
+        }
+    }
+    problems
+}
+
+/// One scenario, about to be told.
+struct Telling<'a> {
+    arguments: &'a Arguments,
+    runbook: &'a Runbook,
+    rehearsal: &'a Rehearsal,
+    name: &'a str,
+    ui: &'a Ui,
+    output: Output,
+}
+
+impl Telling<'_> {
+    fn tell(&self) -> Result<Told, Exit> {
+        let title = self.rehearsal.scenarios[self.name].title.clone();
+        let mut account = Account::new(self.ui.clone(), self.output == Output::Text);
+        account.heading(self.name, title.as_deref());
+        let began = Instant::now();
+        let outcome = self.rehearse(&mut account)?;
+        account.ui.clear();
+        if outcome
+            .as_ref()
+            .is_ok_and(|done| done.exits.last() == Some(&130))
+        {
+            self.ui.error("interrupted", None);
+            return Err(Exit::Interrupted);
+        }
+        let told = Told::of(self.name, title, outcome, account.narrator.report());
+        if account.tells {
+            account.ending(&told, began.elapsed());
+        }
+        if account.closed {
+            return Err(Exit::Failed);
+        }
+        Ok(told)
+    }
+
+    /// On a runtime of its own, whose clock is paused: it jumps to the next timer when nothing can run.
+    fn rehearse(&self, account: &mut Account) -> Result<Result<Rehearsed, Impossible>, Exit> {
+        let runtime = Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build();
+        let runtime = runtime.map_err(|error| {
+            self.ui.error(&format!("cannot start: {error}"), None);
+            Exit::Failed
+        })?;
+        let terminal = self
+            .arguments
+            .interactive
+            .then(|| TerminalOperator::new(self.ui.clone(), Holder::here().user));
+        let outcome = runtime.block_on(rehearse(Rehearsing {
+            runbook: self.runbook,
+            rehearsal: self.rehearsal,
+            name: self.name,
+            seed: self.arguments.seed,
+            operator: terminal.as_ref().map(|terminal| terminal as &dyn Operator),
+            display: account,
+            kill: None,
+        }));
+        runtime.shutdown_background();
+        Ok(outcome)
+    }
+}
+
+/// A scenario that took place, or could not.
+#[derive(Debug, Serialize)]
+struct Told {
+    /// Its name.
+    scenario: String,
+    /// What happens in it.
+    title: Option<String>,
+    /// Whether every expectation holds.
+    ok: bool,
+    /// Expectations that do not hold, in words.
+    failures: Vec<String>,
+    /// Exit codes of `exec` and of each `resume`; a kill is 137.
+    exits: Vec<u8>,
+    /// Writes that reached the simulated service.
+    writes: usize,
+    /// Seconds of simulated time.
+    simulated_seconds: f64,
+    /// As in `show --output json`.
+    ending: Ending,
+    /// As in `show --output json`.
+    steps: Vec<StepReport>,
+    /// As in `show --output json`.
+    questions: Vec<QuestionReport>,
+}
+
+impl Told {
+    fn of(
+        name: &str,
+        title: Option<String>,
+        outcome: Result<Rehearsed, Impossible>,
+        report: &Report,
+    ) -> Self {
+        let (failures, exits, writes) = match outcome {
+            Ok(done) => (done.failures, done.exits, done.writes),
+            Err(impossible) => (why(impossible), Vec::new(), 0),
+        };
+        let passed = |end: Timestamp| report.run.opened.map(|begin| end.duration_since(begin));
+        Self {
+            scenario: name.to_owned(),
+            title,
+            ok: failures.is_empty(),
+            failures,
+            exits,
+            writes,
+            simulated_seconds: report
+                .last
+                .and_then(passed)
+                .map_or(0.0, |passed| passed.as_secs_f64()),
+            ending: report.ending.clone(),
+            steps: report.steps.clone(),
+            questions: report.questions.clone(),
+        }
+    }
+}
+
+/// Why a scenario did not take place.
+fn why(impossible: Impossible) -> Vec<String> {
+    match impossible {
+        Impossible::Parameters(problems) => problems
+            .into_iter()
+            .map(|problem| problem.message)
+            .collect(),
+        Impossible::World(text) => text
+            .lines()
+            .map(|line| format!("the world does not hold together: {line}"))
+            .collect(),
+        Impossible::Unplanned(Unplanned::Expression(text)) => {
+            vec![format!("there is no plan: {text}")]
+        }
+        Impossible::Unplanned(Unplanned::Check(checks)) => checks
+            .into_iter()
+            .map(|check| format!("there is no plan, a check does not hold: {check}"))
+            .collect(),
+        Impossible::Unplanned(Unplanned::Service(problem)) => {
+            vec![format!("there is no plan: {}", problem.message)]
+        }
+        Impossible::Other(text) => vec![text],
+    }
+}
+
+/// Tells a scenario while it takes place.
+struct Account {
+    ui: Ui,
+    narrator: Narrator,
+    /// Not where the data is JSON.
+    tells: bool,
+    /// Stdout cannot be written.
+    closed: bool,
+    asked: Option<String>,
+    /// Whether the last attachment ended in a way that is on record.
+    ended: bool,
+    drawn: Option<Instant>,
+}
+
+impl Account {
+    fn new(ui: Ui, tells: bool) -> Self {
+        Self {
+            ui,
+            narrator: Narrator::beside_live(),
+            tells,
+            closed: false,
+            asked: None,
+            ended: true,
+            drawn: None,
+        }
+    }
+
+    fn style(&self) -> Style {
+        self.ui.out_style()
+    }
+
+    fn print(&mut self, text: &str) {
+        if !self.tells || self.closed || text.is_empty() {
+            return;
+        }
+        self.ui.clear();
+        if let Err(error) = self.ui.data(text) {
+            self.closed = true;
+            self.ui
+                .error(&format!("cannot write to stdout: {error}"), None);
+        }
+    }
+
+    fn heading(&mut self, name: &str, title: Option<&str>) {
+        let mut text = Text::new(self.style());
+        let line = match title {
+            Some(title) => format!("{name}: {title}"),
+            None => name.to_owned(),
+        };
+        text.line(Tone::Strong, &line);
+        self.print(&text.into_string());
+    }
+
+    /// Time since the beginning, mark, text.
+    fn line(&mut self, line: &Line) {
+        let style = self.style();
+        let since = self
+            .narrator
+            .report()
+            .run
+            .opened
+            .map_or(SignedDuration::ZERO, |begin| line.at.duration_since(begin));
+        let mut text = Text::new(style);
+        let mark = style.mark(line.tone);
+        text.line(
+            line.tone,
+            &format!("  {} {mark} {}", stopwatch(since), line.text),
+        );
+        self.print(&text.into_string());
+    }
+
+    /// The lines of a record; what is asked waits for its answer.
+    fn lines(&mut self, record: &Record) -> Vec<Line> {
+        let lines = self.narrator.tell(record);
+        let say = |tone, text| Line {
+            at: record.at,
+            tone,
+            text,
+        };
+        match &record.body {
+            Body::Opened { .. } => Vec::new(),
+            Body::Asked { .. } => {
+                self.asked = lines.into_iter().next().map(|line| line.text);
+                Vec::new()
+            }
+            Body::Answered { answer, by, .. } => {
+                let asked = self.asked.take().unwrap_or_default();
+                let (tone, word) = match answer {
+                    Answer::Yes => (Tone::Plain, "yes"),
+                    Answer::No => (Tone::Warn, "no"),
+                };
+                vec![say(tone, format!("{asked}: {word}, says {by}"))]
+            }
+            Body::Parked { .. } => match self.asked.take() {
+                Some(asked) => {
+                    let mut all = vec![say(Tone::Warn, format!("{asked}: nobody answers"))];
+                    all.extend(lines);
+                    all
+                }
+                None => lines,
+            },
+            _ => lines,
+        }
+    }
+
+    /// A run that is resumed without having ended was killed: that leaves no record.
+    fn notice_kills(&mut self, record: &Record) {
+        match &record.body {
+            Body::Attached { attachment, .. } => {
+                let killed = *attachment > 1 && !self.ended;
+                self.ended = false;
+                if let Some(at) = self.narrator.report().last.filter(|_| killed) {
+                    self.asked = None;
+                    self.line(&Line {
+                        at,
+                        tone: Tone::Warn,
+                        text: "The process is killed".to_owned(),
+                    });
+                }
+            }
+            Body::Ended { .. } | Body::Parked { .. } | Body::Interrupted { .. } => {
+                self.ended = true;
+            }
+            _ => {}
+        }
+    }
+
+    fn ending(&mut self, told: &Told, took: std::time::Duration) {
+        let style = self.style();
+        let mut text = Text::new(style);
+        let table = rows(&told.steps);
+        if !table.is_empty() {
+            for line in table.render(style).lines() {
+                text.line(Tone::Plain, &format!("  {line}"));
+            }
+        }
+        for failure in &told.failures {
+            text.line(Tone::Bad, &format!("  - {failure}"));
+        }
+        let simulated = SignedDuration::try_from_secs_f64(told.simulated_seconds)
+            .map_or_else(|_| String::new(), duration);
+        let took = SignedDuration::try_from(took).map_or_else(|_| String::new(), duration);
+        let facts = format!(
+            "{}, {} of simulated time in {took}",
+            count(told.writes as u64, "write"),
+            simulated
+        );
+        let (tone, verdict) = match told.ok {
+            true => (Tone::Good, "ok"),
+            false => (Tone::Bad, "FAILED"),
+        };
+        text.line(tone, &format!("{verdict}: {} ({facts})", told.scenario));
+        text.gap();
+        self.print(&text.into_string());
+    }
+}
+
+/// Hours, minutes and seconds since the beginning.
+fn stopwatch(since: SignedDuration) -> String {
+    let seconds = since.as_secs().max(0);
+    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
+    format!("{hours:>2}:{minutes:02}:{:02}", seconds % 60)
+}
+
+/// The steps' rows, with what became of their Workflows.
+fn rows(steps: &[StepReport]) -> Table {
+    let mut table = Table::new(&[
+        ("STEP", Align::Left),
+        ("ROW", Align::Left),
+        ("MOVED", Align::Right),
+        ("STARTED OVER", Align::Right),
+        ("UNDONE", Align::Right),
+        ("SKIPPED", Align::Right),
+        ("REFUSED", Align::Right),
+        ("FAILED", Align::Right),
+    ]);
+    let some = |n: u64| if n > 0 { number(n) } else { String::new() };
+    for (step, row) in steps
+        .iter()
+        .flat_map(|step| step.rows.iter().map(move |row| (step, row)))
+    {
+        let counts = &row.counts;
+        table.row([
+            step.step.clone(),
+            row.row.clone(),
+            some(counts.moved),
+            some(counts.started_over),
+            some(counts.undone),
+            some(counts.skipped),
+            some(counts.refused),
+            some(counts.failed + counts.unknown + counts.in_doubt),
+        ]);
+    }
+    table
+}
+
+impl Display for Account {
+    fn record(&mut self, record: &Record) {
+        self.notice_kills(record);
+        for line in self.lines(record) {
+            self.line(&line);
+        }
+    }
+
+    fn progress(&mut self, progress: &Progress) {
+        if !self.ui.is_live() || self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAW) {
+            return;
+        }
+        self.drawn = Some(Instant::now());
+        let lines = status_lines(self.narrator.report(), progress, None, self.ui.err_style());
+        self.ui.draw(&lines);
+    }
+}
+
+/// What `--output json` holds. Fields are only ever added.
+#[derive(Serialize)]
+struct Document<'a> {
+    /// `rehearsed/v1`
+    schema: &'static str,
+    /// The runbook.
+    file: String,
+    ok: bool,
+    scenarios: &'a [Told],
+}
+
+/// The last line, and the exit code.
+fn end(file: &Path, told: &[Told], ui: &Ui, output: Output) -> Exit {
+    let failed: Vec<&str> = told
+        .iter()
+        .filter(|one| !one.ok)
+        .map(|one| one.scenario.as_str())
+        .collect();
+    let printed = match output {
+        Output::Json => {
+            let document = Document {
+                schema: "rehearsed/v1",
+                file: file.display().to_string(),
+                ok: failed.is_empty(),
+                scenarios: told,
+            };
+            serde_json::to_value(&document)
+                .map_err(std::io::Error::from)
+                .and_then(|value| super::print_json(ui, &value))
+        }
+        Output::Text => ui.data(&verdict(told.len(), &failed, ui.out_style())),
+    };
+    match printed {
+        Ok(()) if failed.is_empty() => Exit::Done,
+        Ok(()) => Exit::Failed,
+        Err(error) => {
+            ui.error(&format!("cannot write to stdout: {error}"), None);
+            Exit::Failed
+        }
+    }
+}
+
+fn verdict(all: usize, failed: &[&str], style: Style) -> String {
+    let mut text = Text::new(style);
+    let scenarios = count(all as u64, "scenario");
+    match failed {
+        [] => text.line(Tone::Good, &format!("{scenarios}: all ok")),
+        failed => {
+            let names = failed.join(", ");
+            let line = format!("{scenarios}: {} FAILED ({names})", failed.len());
+            text.line(Tone::Bad, &line);
+        }
+    }
+    text.into_string()
+}
