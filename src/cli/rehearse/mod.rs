@@ -3,29 +3,25 @@
 //! The account is data and goes to stdout: a scenario's steps as they end, with simulated times, then
 //! its counts and what does not hold. Wiring and layout; what happens is `rehearsal`'s.
 
+mod account;
+
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde::Serialize;
 use tokio::runtime::Builder;
 
 use super::{Exit, Output};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::Holder;
-use crate::record::{Answer, Body, Record};
 use crate::rehearsal::{Impossible, Rehearsal, Rehearsed, Rehearsing, rehearse};
 use crate::report::{Ending, QuestionReport, Report, StepReport};
+use crate::run::Operator;
 use crate::run::begin::Unplanned;
-use crate::run::{Display, Operator, Progress};
 use crate::runbook::Runbook;
-use crate::ui::{
-    Align, Line, Narrator, Style, Table, TerminalOperator, Text, Tone, Ui, count, duration, number,
-    status_lines,
-};
-
-/// Live lines are made at most this often.
-const DRAW: std::time::Duration = std::time::Duration::from_millis(100);
+use crate::ui::{Style, TerminalOperator, Text, Tone, Ui, count};
+use account::Account;
 
 /// Rehearse a runbook against a simulated service: hours pass in moments.
 #[derive(Debug, clap::Args)]
@@ -175,7 +171,7 @@ impl Telling<'_> {
         account.heading(self.name, title.as_deref());
         let began = Instant::now();
         let outcome = self.rehearse(&mut account)?;
-        account.ui.clear();
+        account.clear();
         if outcome
             .as_ref()
             .is_ok_and(|done| done.exits.last() == Some(&130))
@@ -183,11 +179,9 @@ impl Telling<'_> {
             self.ui.error("interrupted", None);
             return Err(Exit::Interrupted);
         }
-        let told = Told::of(self.name, title, outcome, account.narrator.report());
-        if account.tells {
-            account.ending(&told, began.elapsed());
-        }
-        if account.closed {
+        let told = Told::of(self.name, title, outcome, account.report());
+        account.ending(&told, began.elapsed());
+        if account.is_closed() {
             return Err(Exit::Failed);
         }
         Ok(told)
@@ -298,220 +292,6 @@ fn why(impossible: Impossible) -> Vec<String> {
             vec![format!("there is no plan: {}", problem.message)]
         }
         Impossible::Other(text) => vec![text],
-    }
-}
-
-/// Tells a scenario while it takes place.
-struct Account {
-    ui: Ui,
-    narrator: Narrator,
-    /// Not where the data is JSON.
-    tells: bool,
-    /// Stdout cannot be written.
-    closed: bool,
-    asked: Option<String>,
-    /// Whether the last attachment ended in a way that is on record.
-    ended: bool,
-    drawn: Option<Instant>,
-}
-
-impl Account {
-    fn new(ui: Ui, tells: bool) -> Self {
-        Self {
-            ui,
-            narrator: Narrator::beside_live(),
-            tells,
-            closed: false,
-            asked: None,
-            ended: true,
-            drawn: None,
-        }
-    }
-
-    fn style(&self) -> Style {
-        self.ui.out_style()
-    }
-
-    fn print(&mut self, text: &str) {
-        if !self.tells || self.closed || text.is_empty() {
-            return;
-        }
-        self.ui.clear();
-        if let Err(error) = self.ui.data(text) {
-            self.closed = true;
-            self.ui
-                .error(&format!("cannot write to stdout: {error}"), None);
-        }
-    }
-
-    fn heading(&mut self, name: &str, title: Option<&str>) {
-        let mut text = Text::new(self.style());
-        let line = match title {
-            Some(title) => format!("{name}: {title}"),
-            None => name.to_owned(),
-        };
-        text.line(Tone::Strong, &line);
-        self.print(&text.into_string());
-    }
-
-    /// Time since the beginning, mark, text.
-    fn line(&mut self, line: &Line) {
-        let style = self.style();
-        let since = self
-            .narrator
-            .report()
-            .run
-            .opened
-            .map_or(SignedDuration::ZERO, |begin| line.at.duration_since(begin));
-        let mut text = Text::new(style);
-        let mark = style.mark(line.tone);
-        text.line(
-            line.tone,
-            &format!("  {} {mark} {}", stopwatch(since), line.text),
-        );
-        self.print(&text.into_string());
-    }
-
-    /// The lines of a record; what is asked waits for its answer.
-    fn lines(&mut self, record: &Record) -> Vec<Line> {
-        let lines = self.narrator.tell(record);
-        let say = |tone, text| Line {
-            at: record.at,
-            tone,
-            text,
-        };
-        match &record.body {
-            Body::Opened { .. } => Vec::new(),
-            Body::Asked { .. } => {
-                self.asked = lines.into_iter().next().map(|line| line.text);
-                Vec::new()
-            }
-            Body::Answered { answer, by, .. } => {
-                let asked = self.asked.take().unwrap_or_default();
-                let (tone, word) = match answer {
-                    Answer::Yes => (Tone::Plain, "yes"),
-                    Answer::No => (Tone::Warn, "no"),
-                };
-                vec![say(tone, format!("{asked}: {word}, says {by}"))]
-            }
-            Body::Parked { .. } => match self.asked.take() {
-                Some(asked) => {
-                    let mut all = vec![say(Tone::Warn, format!("{asked}: nobody answers"))];
-                    all.extend(lines);
-                    all
-                }
-                None => lines,
-            },
-            _ => lines,
-        }
-    }
-
-    /// A run that is resumed without having ended was killed: that leaves no record.
-    fn notice_kills(&mut self, record: &Record) {
-        match &record.body {
-            Body::Attached { attachment, .. } => {
-                let killed = *attachment > 1 && !self.ended;
-                self.ended = false;
-                if let Some(at) = self.narrator.report().last.filter(|_| killed) {
-                    self.asked = None;
-                    self.line(&Line {
-                        at,
-                        tone: Tone::Warn,
-                        text: "The process is killed".to_owned(),
-                    });
-                }
-            }
-            Body::Ended { .. } | Body::Parked { .. } | Body::Interrupted { .. } => {
-                self.ended = true;
-            }
-            _ => {}
-        }
-    }
-
-    fn ending(&mut self, told: &Told, took: std::time::Duration) {
-        let style = self.style();
-        let mut text = Text::new(style);
-        let table = rows(&told.steps);
-        if !table.is_empty() {
-            for line in table.render(style).lines() {
-                text.line(Tone::Plain, &format!("  {line}"));
-            }
-        }
-        for failure in &told.failures {
-            text.line(Tone::Bad, &format!("  - {failure}"));
-        }
-        let simulated = SignedDuration::try_from_secs_f64(told.simulated_seconds)
-            .map_or_else(|_| String::new(), duration);
-        let took = SignedDuration::try_from(took).map_or_else(|_| String::new(), duration);
-        let facts = format!(
-            "{}, {} of simulated time in {took}",
-            count(told.writes as u64, "write"),
-            simulated
-        );
-        let (tone, verdict) = match told.ok {
-            true => (Tone::Good, "ok"),
-            false => (Tone::Bad, "FAILED"),
-        };
-        text.line(tone, &format!("{verdict}: {} ({facts})", told.scenario));
-        text.gap();
-        self.print(&text.into_string());
-    }
-}
-
-/// Hours, minutes and seconds since the beginning.
-fn stopwatch(since: SignedDuration) -> String {
-    let seconds = since.as_secs().max(0);
-    let (hours, minutes) = (seconds / 3600, seconds / 60 % 60);
-    format!("{hours:>2}:{minutes:02}:{:02}", seconds % 60)
-}
-
-/// The steps' rows, with what became of their Workflows.
-fn rows(steps: &[StepReport]) -> Table {
-    let mut table = Table::new(&[
-        ("STEP", Align::Left),
-        ("ROW", Align::Left),
-        ("MOVED", Align::Right),
-        ("STARTED OVER", Align::Right),
-        ("UNDONE", Align::Right),
-        ("SKIPPED", Align::Right),
-        ("REFUSED", Align::Right),
-        ("FAILED", Align::Right),
-    ]);
-    let some = |n: u64| if n > 0 { number(n) } else { String::new() };
-    for (step, row) in steps
-        .iter()
-        .flat_map(|step| step.rows.iter().map(move |row| (step, row)))
-    {
-        let counts = &row.counts;
-        table.row([
-            step.step.clone(),
-            row.row.clone(),
-            some(counts.moved),
-            some(counts.started_over),
-            some(counts.undone),
-            some(counts.skipped),
-            some(counts.refused),
-            some(counts.failed + counts.unknown + counts.in_doubt),
-        ]);
-    }
-    table
-}
-
-impl Display for Account {
-    fn record(&mut self, record: &Record) {
-        self.notice_kills(record);
-        for line in self.lines(record) {
-            self.line(&line);
-        }
-    }
-
-    fn progress(&mut self, progress: &Progress) {
-        if !self.ui.is_live() || self.drawn.is_some_and(|drawn| drawn.elapsed() < DRAW) {
-            return;
-        }
-        self.drawn = Some(Instant::now());
-        let lines = status_lines(self.narrator.report(), progress, None, self.ui.err_style());
-        self.ui.draw(&lines);
     }
 }
 
