@@ -63,14 +63,18 @@ impl Repeats {
                     *at = record.at;
                     true
                 }
-                _ => {
-                    let error = (line.text.clone(), 0, record.at);
-                    self.errors.insert(place.step.clone(), error);
-                    false
-                }
+                _ => false,
             },
             Body::Acting { place, .. } => self.errors.contains_key(&place.step),
             _ => false,
+        }
+    }
+
+    /// Remembers a line that was said.
+    fn said(&mut self, record: &Record, line: &Line) {
+        if let Body::Acted { place, .. } = &record.body {
+            let error = (line.text.clone(), 0, record.at);
+            self.errors.insert(place.step.clone(), error);
         }
     }
 
@@ -333,6 +337,7 @@ impl Display for Account {
             if !self.repeats.keep(record, &line) {
                 self.release();
                 self.line(&line);
+                self.repeats.said(record, &line);
             }
         }
     }
