@@ -295,7 +295,7 @@ async fn moved_and_lost() {
 #[tokio::test(start_paused = true)]
 async fn a_version_that_cannot_replay_keeps_failing() {
     let mut world = world(json!([
-        { "type": "Order", "id": "o", "version": "v2", "task": "failing", "on": { "v3": "fail_tasks" } }
+        { "type": "Order", "id": "o", "version": "v2", "task": "failing", "behaves": { "v3": "fail_tasks" } }
     ]));
     world.latency = Default::default();
     let scene = Scene::new(&world, &[]);
