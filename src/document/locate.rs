@@ -68,11 +68,11 @@ impl Walk<'_> {
             return range;
         }
         if !character.is_whitespace() || character == '\u{a0}' {
-            let skipped = self.rest().find(|c: char| c == character).unwrap_or(0);
-            let only_space = self.rest()[..skipped]
-                .chars()
-                .all(|c| c.is_whitespace() || c == '\\');
-            self.at += if only_space { skipped } else { 0 };
+            let rest = self.rest();
+            let after = rest.trim_start_matches(|c: char| c.is_whitespace() || c == '\\');
+            if after.starts_with(character) {
+                self.at += rest.len() - after.len();
+            }
         }
         let start = self.at;
         match self.rest().chars().next() {

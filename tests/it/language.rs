@@ -44,13 +44,19 @@ fn every_mistake_is_diagnosed() {
     for (name, text) in cases() {
         let found = problems(text.as_bytes());
         assert!(!found.is_empty(), "{name}: nothing found in\n{text}");
-        let mut places: Vec<_> = found
+        let places: Vec<_> = found
             .iter()
-            .map(|problem| problem.position.as_ref().map(|at| at.offset))
+            .map(|problem| problem.position.as_ref().map(|at| (at.offset, at.length)))
             .collect();
-        let unsorted = places.clone();
-        places.sort();
-        assert_eq!(places, unsorted, "{name}: in the order of the text");
+        assert!(
+            places
+                .windows(2)
+                .all(|pair| pair[0].map(|at| at.0) <= pair[1].map(|at| at.0)),
+            "{name}: in the order of the text"
+        );
+        let messages = found.iter().map(|problem| &problem.message);
+        let distinct: std::collections::BTreeSet<_> = places.iter().zip(messages).collect();
+        assert_eq!(distinct.len(), found.len(), "{name}: none twice");
         let shown = render(&found, false, 100);
         insta::with_settings!({ omit_expression => true, description => text, snapshot_path => "snapshots/mistakes", prepend_module_to_snapshot => false }, {
             insta::assert_snapshot!(name, shown);
@@ -139,7 +145,16 @@ fn hostile_files_are_refused_quickly() {
     let long_line = format!("a: \"{}\n", "x".repeat(900_000));
     let holes = format!("vars: {{ a: \"{}\" }}", "${{".repeat(100_000));
     let open_flow = format!("a: {{ {}", "b: ${{ x }}, ".repeat(20_000));
+    let many_holes = format!("vars: {{ a: \"{}\" }}", "${{ x }} ".repeat(100_000));
+    let many_reads = format!("vars: {{ a: \"{}\" }}", "${{ x + y + z }} ".repeat(50_000));
+    let conditions = "A_ = 1 AND ExecutionStatus = 'x' AND ".repeat(20_000);
+    let many_conditions = format!("queries: {{ a: \"{conditions} A = 1\" }}");
+    let many_steps = format!("steps:\n{}", "  - { id: a, action: b }\n".repeat(12_000));
     let files = [
+        many_holes,
+        many_reads,
+        many_conditions,
+        many_steps,
         bomb,
         deep_flow,
         deep_block,
@@ -267,6 +282,68 @@ fn well_formed(bytes: &[u8]) {
         assert!(at.line >= 1 && at.column >= 1 && at.length >= 1);
         assert!(at.text.get(at.underline.clone()).is_some(), "{problem:?}");
     }
+}
+
+fn validate(arguments: &[&str]) -> (Option<i32>, String, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_runbook"))
+        .arg("validate")
+        .args(arguments)
+        .current_dir(env!("CARGO_MANIFEST_DIR"))
+        .env_clear()
+        .output()
+        .unwrap();
+    let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+    (
+        output.status.code(),
+        text(output.stdout),
+        text(output.stderr),
+    )
+}
+
+#[test]
+fn what_ships_is_valid() {
+    let files = [
+        "runbooks/recover-pinned-workflows.yaml",
+        "runbooks/recover-pinned-workflows.rehearsal.yaml",
+    ];
+    let (code, out, err) = validate(&files);
+    assert_eq!((code, out.as_str()), (Some(0), ""), "{err}");
+    let (code, out, _) = validate(&[files[0], "--output", "json"]);
+    let data: serde_json::Value = serde_json::from_str(&out).unwrap();
+    assert_eq!(
+        (code, data),
+        (
+            Some(0),
+            serde_json::json!({ "valid": true, "diagnostics": [] })
+        )
+    );
+}
+
+#[test]
+fn the_command_reports_all_files_and_exits_with_2() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("wrong.yaml");
+    fs::write(
+        &path,
+        "schema: runbook/v1\nname: x\nsteps:\n  - { id: a, action: wiat }\n",
+    )
+    .unwrap();
+    let wrong = path.to_str().unwrap();
+    let missing = folder.path().join("missing.yaml");
+    let (code, out, err) = validate(&[wrong, missing.to_str().unwrap(), "runbooks"]);
+    let shown = err.replace(folder.path().to_str().unwrap(), "FOLDER");
+    assert_eq!((code, out.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(shown);
+    let (code, out, err) = validate(&[wrong, "--output", "json"]);
+    assert_eq!((code, err.as_str()), (Some(2), ""));
+    insta::assert_snapshot!(out.replace(folder.path().to_str().unwrap(), "FOLDER"));
+}
+
+#[test]
+fn an_endless_input_is_refused() {
+    let (code, _, err) = validate(&["/dev/zero"]);
+    assert_eq!(code, Some(2));
+    assert!(err.contains("larger than 1 MiB"), "{err}");
 }
 
 proptest! {

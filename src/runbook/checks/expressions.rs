@@ -60,6 +60,9 @@ impl<'a> Checker<'a> {
         at: At,
         reads: &mut Vec<Vec<String>>,
     ) -> Option<Expression> {
+        if self.is_full() {
+            return None;
+        }
         let text = node.text().unwrap_or_default().get(inner.clone())?;
         let expression = match template::parse(text, inner.start) {
             Ok(expression) => expression,

@@ -15,11 +15,13 @@ use std::collections::BTreeMap;
 
 pub(super) use names::{Names, decisions_of};
 
-use crate::diagnostic::Diagnostic;
+use crate::diagnostic::{Diagnostic, Kind};
 
 /// What `run` holds.
 pub const RUN_FIELDS: &[&str] = &["id", "started_at", "user", "host"];
 
+/// Problems that are looked for: placing each one walks its text.
+const MOST: usize = 300;
 /// Longest chain of variables and queries that use each other.
 const LONGEST_CHAIN: usize = 50;
 
@@ -69,5 +71,19 @@ pub(super) fn check(names: &Names<'_>) -> Vec<Diagnostic> {
     checker.strategies();
     checker.decisions();
     checker.steps();
+    if checker.is_full() {
+        let message = format!("more than {MOST} problems: the rest is not looked for");
+        let file = names.document.source.name();
+        checker
+            .problems
+            .push(Diagnostic::of_file(file, Kind::File, message));
+    }
     checker.problems
+}
+
+impl Checker<'_> {
+    /// Whether so many problems are known that looking for more only costs time.
+    fn is_full(&self) -> bool {
+        self.problems.len() >= MOST
+    }
 }

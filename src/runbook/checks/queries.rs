@@ -1,6 +1,6 @@
 //! List Filters with holes.
 
-use super::{At, Checker};
+use super::{At, Checker, MOST};
 use crate::diagnostic::Kind;
 use crate::document::Node;
 use crate::list_filter::{self, HolePosition};
@@ -9,11 +9,13 @@ use crate::template::Type;
 impl<'a> Checker<'a> {
     /// A List Filter with holes.
     pub(super) fn query(&mut self, node: &Node, at: At, reads: &mut Vec<Vec<String>>) {
-        let Some(text) = node.text() else { return };
+        let Some(text) = node.text().filter(|_| !self.is_full()) else {
+            return;
+        };
         let filter = match list_filter::parse_template(text) {
             Ok(filter) => filter,
             Err(problems) => {
-                for problem in problems {
+                for problem in problems.into_iter().take(MOST) {
                     let mut diagnostic = self.names.document.within(
                         node,
                         problem.span,
