@@ -214,13 +214,21 @@ pub struct Seen {
     /// Current run of the Workflow ID.
     pub current_run: String,
     /// Effective Version.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version: Option<Version>,
     /// Newest reset of the base run before ours.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reset_run_id: Option<String>,
     /// Events in the history.
     pub history_length: i64,
     /// Attempt of the pending Workflow Task; 0 where none was pending.
+    #[serde(default, skip_serializing_if = "is_zero")]
     pub attempt: u32,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// The write, complete: what the call carries beyond the Workflow's own names.
@@ -237,7 +245,9 @@ pub enum Write {
         updates: bool,
         /// Pinned in the same call.
         target: Option<Version>,
-        /// With the run and the step.
+        /// With the run and the step. Not written down with each intent: it is the strategy's own, and
+        /// an intent in doubt is never sent again.
+        #[serde(skip)]
         reason: String,
         /// Request id (it protects nothing; it tells calls apart).
         request_id: String,
@@ -258,7 +268,9 @@ pub enum Write {
     },
     /// TerminateWorkflowExecution.
     Terminate {
-        /// With the run and the step.
+        /// With the run and the step. Not written down with each intent: it is the strategy's own, and
+        /// an intent in doubt is never sent again.
+        #[serde(skip)]
         reason: String,
     },
 }
@@ -565,6 +577,9 @@ pub enum Body {
         place: Place,
         /// What it changes, a sentence each.
         changes: Vec<String>,
+        /// What that adds to cumulative output fields.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        counts: BTreeMap<String, u64>,
     },
     /// It ended.
     Acted {

@@ -3,6 +3,8 @@
 //! All of them are idempotent and settled by looking again. A ramp of 0 % is never set: it would leave
 //! the Version ramping for ever (measured on server 1.32.0); a ramp is unset.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Map, Value, json};
 
 use super::{World, arguments, fatal, problem};
@@ -88,13 +90,16 @@ async fn describe(world: &World, with: &DescribeDeployment) -> Result<Observatio
 async fn observe_stop(world: &World, with: &StopRollout) -> Result<Observation, Problem> {
     let routing = routing(world, &with.version.deployment).await?;
     let mut changes = Vec::new();
+    let mut counts = BTreeMap::new();
     if routing.ramping.as_ref() == Some(&with.version) {
+        counts.insert("unset_ramp".to_owned(), 1);
         changes.push(format!(
             "unset the ramp of {} ({} %)",
             with.version, routing.ramp_percentage
         ));
     }
     if routing.current.as_ref() == Some(&with.version) {
+        counts.insert("reverted".to_owned(), 1);
         changes.push(format!(
             "set the Current Version back from {} to {}",
             with.version, with.revert_to
@@ -109,7 +114,8 @@ async fn observe_stop(world: &World, with: &StopRollout) -> Result<Observation, 
     Ok(Observation {
         output,
         changes,
-        pending: None,
+        counts,
+        ..Observation::default()
     })
 }
 
@@ -180,7 +186,7 @@ async fn observe_current(world: &World, with: &SetCurrent) -> Result<Observation
     Ok(Observation {
         output,
         changes,
-        pending: None,
+        ..Observation::default()
     })
 }
 
@@ -221,7 +227,7 @@ async fn observe_ramping(world: &World, with: &SetRamping) -> Result<Observation
     Ok(Observation {
         output,
         changes,
-        pending: None,
+        ..Observation::default()
     })
 }
 
@@ -353,6 +359,7 @@ async fn observe_delete(world: &World, with: &DeleteVersion) -> Result<Observati
         output,
         changes,
         pending,
+        ..Observation::default()
     })
 }
 

@@ -186,7 +186,7 @@ impl Report {
                 passed: *passed,
                 reason: reason.clone(),
             }),
-            Body::Acting { place, changes } => {
+            Body::Acting { place, changes, .. } => {
                 let step = self.at(place);
                 for change in changes {
                     if !step.changes.contains(change) {

@@ -98,6 +98,17 @@ impl KillSwitch {
         }
     }
 
+    /// How many of a group become durable before the process dies.
+    pub(super) fn survivors(&self, records: &[Record]) -> usize {
+        match self.point {
+            Some(Point::Record(number)) => records
+                .iter()
+                .take_while(|record| record.seq <= number)
+                .count(),
+            _ => records.len(),
+        }
+    }
+
     pub(super) fn after_commit(&mut self, records: &[Record]) -> Result<(), Broken> {
         match self.point {
             Some(Point::Record(number))

@@ -154,7 +154,8 @@ impl Loop<'_> {
             return Ok(());
         }
         self.kill.before_commit(&records)?;
-        self.journal.append(&records)?;
+        self.journal
+            .append(&records[..self.kill.survivors(&records)])?;
         for record in &records {
             self.display.record(record);
         }

@@ -14,7 +14,7 @@ use super::{Effect, Judged, ListedPage, Machine, Problem, Room, Written};
 use crate::approval::{flag_ceiling, with_margin};
 use crate::catalog::Apply;
 use crate::decision::{Table, Verdict};
-use crate::ledger::{Counts, Life};
+use crate::ledger::{Counts, Life, Part};
 use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey, add_leftover};
 use crate::record::{
     Body, Certainty, Health, Leftover, Ordinal, Outcome, Place, Question, RowAsk, Settlement,
@@ -107,7 +107,8 @@ impl Machine {
         self.advance_listing(place, &table, &mut effects);
         self.looks(place, &table, room, &mut effects);
         self.canary_looks(place, room, &mut effects);
-        if effects.is_empty() && self.is_idle() {
+        // Lacking only a token of the pace is not quiet.
+        if effects.is_empty() && self.is_idle() && !room.starved {
             return self.when_quiet(place, &table);
         }
         effects
@@ -398,7 +399,12 @@ impl Machine {
             exhausted: false,
             unmatched: BTreeMap::new(),
         });
-        let lost = self.lost_candidates(&place.step);
+        // What is released as still running need not be claimed again in the same call.
+        let lost = if pass == 1 {
+            self.lost_candidates(&place.step)
+        } else {
+            Vec::new()
+        };
         for chunk in lost.chunks(1_000) {
             self.claim(place, pass, chunk.to_vec());
         }
@@ -1168,6 +1174,11 @@ impl Machine {
 
     fn finish_apply(&mut self, place: &Place, table: &Arc<Table>) {
         let id = &place.step;
+        let settled = self.state.ledger.part(id).is_none_or(Part::is_settled);
+        assert!(
+            settled || self.dry,
+            "`{id}` would end with Workflows undecided"
+        );
         let output = self.applied_output(id);
         let unmatched = self.state.step(id).unmatched.clone();
         let unmatched_total: u64 = unmatched.values().map(|leftover| leftover.count).sum();

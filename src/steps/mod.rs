@@ -46,6 +46,8 @@ pub struct Observation {
     pub changes: Vec<String>,
     /// Not yet as it should be, and there is nothing to do but wait: what for.
     pub pending: Option<String>,
+    /// What the changes add to cumulative output fields, once they are made.
+    pub counts: BTreeMap<String, u64>,
 }
 
 /// Why a read or a write on the service did not go well.
@@ -550,18 +552,10 @@ impl Machine {
         Value::Object(output)
     }
 
-    /// Adds a call's counts to those of earlier iterations.
+    /// Puts in what a step's calls counted so far, over a loop's iterations.
     pub(crate) fn accumulate(&self, id: &str, mut output: Map<String, Value>) -> Value {
-        let action = self
-            .action_of(id)
-            .and_then(|(action, _)| catalog::find(&action));
-        let before = &self.state.step(id).output;
-        for field in action.map_or(&[][..], |action| action.output) {
-            if field.kind == Kind::Count {
-                let sum = count(before, field.name)
-                    + output.get(field.name).and_then(Value::as_u64).unwrap_or(0);
-                output.insert(field.name.to_owned(), Value::from(sum));
-            }
+        for (field, count) in &self.state.step(id).counts {
+            output.insert(field.clone(), Value::from(*count));
         }
         Value::Object(output)
     }

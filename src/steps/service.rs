@@ -67,6 +67,14 @@ impl Machine {
         with: Value,
         observation: Observation,
     ) -> Vec<Effect> {
+        if observation.changes.is_empty() && self.state.step(&place.step).acting {
+            // Its process died before the answer came; looking again has settled it.
+            self.emit(Body::Acted {
+                place: place.clone(),
+                error: String::new(),
+                again: false,
+            });
+        }
         if observation.changes.is_empty() && observation.pending.is_none() {
             let output = self.accumulate(&place.step, observation.output);
             let status = if self.dry {
@@ -122,6 +130,7 @@ impl Machine {
         self.emit(Body::Acting {
             place: place.clone(),
             changes: observation.changes,
+            counts: observation.counts,
         });
         vec![Effect::Act {
             place: place.clone(),

@@ -49,8 +49,10 @@ pub struct StepState {
     pub canary_since: BTreeMap<String, Timestamp>,
     /// An action on the service is in flight, or was when its process died.
     pub acting: bool,
-    /// Writes of an action on the service in this iteration.
-    pub acted: u32,
+    /// What the action in flight adds to cumulative output fields.
+    pub pending_counts: BTreeMap<String, u64>,
+    /// Cumulative output fields of an action on the service, over a loop's iterations.
+    pub counts: BTreeMap<String, u64>,
     /// When the last iteration of a loop ended.
     pub iterated: Option<Timestamp>,
     /// Last status that was polled.
@@ -267,12 +269,20 @@ impl State {
                     .canaries
                     .insert(row.clone(), *passed);
             }
-            Body::Acting { place, .. } => {
+            Body::Acting { place, counts, .. } => {
                 let step = self.step_mut(&place.step)?;
                 step.acting = true;
-                step.acted += 1;
+                step.pending_counts.clone_from(counts);
             }
-            Body::Acted { place, .. } => self.step_mut(&place.step)?.acting = false,
+            Body::Acted { place, error, .. } => {
+                let step = self.step_mut(&place.step)?;
+                step.acting = false;
+                if error.is_empty() {
+                    for (field, count) in std::mem::take(&mut step.pending_counts) {
+                        *step.counts.entry(field).or_default() += count;
+                    }
+                }
+            }
             Body::Polled { place, status } => self.step_mut(&place.step)?.polled.clone_from(status),
             Body::Iterated { step, .. } => self.step_mut(step)?.iterated = Some(at),
             Body::StepEnded {
@@ -315,7 +325,6 @@ impl State {
         step.claimed = 0;
         step.pass_claimed = 0;
         step.acting = false;
-        step.acted = 0;
         step.note = None;
         step.polled.clear();
         Ok(())

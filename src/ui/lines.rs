@@ -400,7 +400,7 @@ fn of_step(body: &Body, say: &mut dyn FnMut(Tone, String)) {
                 format!("{}: the canary of row {row} stops it: {reason}", place.step),
             ),
         },
-        Body::Acting { place, changes } => {
+        Body::Acting { place, changes, .. } => {
             for change in changes {
                 say(Tone::Plain, format!("{} changes: {change}", place.step));
             }

@@ -250,6 +250,7 @@ fn beginning() -> Journal {
     let mut journal = Journal::default();
     let acting = Body::Acting {
         place: place("stop_rollout", 0),
+        counts: std::collections::BTreeMap::new(),
         changes: vec!["Current of orders from bad to good".to_owned()],
     };
     journal
