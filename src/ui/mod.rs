@@ -9,6 +9,7 @@ mod live;
 mod operator;
 mod questions;
 mod status;
+mod tty;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};

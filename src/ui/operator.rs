@@ -1,20 +1,30 @@
 //! Prompts: the person at the terminal answers the run's questions.
 //!
 //! Only where stdin and stderr are terminals; else nobody answers, and the run parks. Esc declines,
-//! Ctrl-C interrupts, a terminal that closed is nobody. Live lines are taken away and further lines kept
+//! Ctrl-C interrupts, a terminal that closed is nobody. Dropping the future gives the prompt up. Live lines are taken away and further lines kept
 //! back while a prompt is open.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use inquire::error::{InquireError, InquireResult};
 use inquire::{Confirm, Text};
 
 use super::Ui;
+use super::tty::{self, Modes};
 use crate::record::{Means, Question};
 use crate::report::{harmless, question_text};
 use crate::run::{Asking, Operator, Reply};
 
 /// A word that was mistyped this often declines.
 const TRIES: u32 = 3;
+
+/// How often an open prompt looks whether its terminal is still there.
+const LOOK: Duration = Duration::from_millis(200);
 
 /// Asks at the terminal.
 pub struct TerminalOperator {
@@ -38,9 +48,12 @@ impl Operator for TerminalOperator {
         let user = self.user.clone();
         let asking = asking.clone();
         async move {
+            let given_up = GivenUp::default();
+            let flag = Arc::clone(&given_up.0);
+            // A blocking task: a simulated clock stands still while one runs.
             let asked = tokio::task::spawn_blocking(move || {
                 ui.hold();
-                let reply = prompt(&ui, &asking, &user);
+                let reply = watched(&ui, &asking, &user, &flag);
                 ui.release();
                 reply
             });
@@ -48,6 +61,41 @@ impl Operator for TerminalOperator {
         }
         .boxed()
     }
+}
+
+/// Set when nobody waits for the reply any more: the run was interrupted.
+#[derive(Default)]
+struct GivenUp(Arc<AtomicBool>);
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Prompts in a thread of its own, which is left behind where the terminal is gone or nobody waits: it
+/// waits for keys that may never come, and nothing can wake it.
+fn watched(ui: &Ui, asking: &Asking, user: &str, given_up: &AtomicBool) -> Reply {
+    let modes = Modes::now();
+    let (send, replies) = mpsc::channel();
+    let prompting = (ui.clone(), asking.clone(), user.to_owned());
+    thread::spawn(move || {
+        let (ui, asking, user) = prompting;
+        // Nobody may be there to take it any more.
+        let _ = send.send(prompt(&ui, &asking, &user));
+    });
+    loop {
+        match replies.recv_timeout(LOOK) {
+            Ok(reply) => return reply,
+            Err(RecvTimeoutError::Timeout)
+                if !tty::is_gone() && !given_up.load(Ordering::Relaxed) => {}
+            Err(_) => break,
+        }
+    }
+    if let Some(modes) = modes {
+        modes.restore();
+    }
+    Reply::Nobody
 }
 
 fn prompt(ui: &Ui, asking: &Asking, user: &str) -> Reply {

@@ -10,3 +10,4 @@ mod rehearsal;
 mod command_line;
 mod crashes;
 mod display;
+mod terminal;

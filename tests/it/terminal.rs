@@ -1,0 +1,208 @@
+//! Prompts and live lines through a pseudo-terminal. The terminal's program is this test binary itself,
+//! running one of the ignored tests below.
+
+use std::env;
+use std::path::Path;
+use std::process::Command;
+use std::time::Duration;
+
+use expectrl::{Eof, Expect, session::OsSession};
+use runbook::record::{Body, FORMAT, Place, Question, Record, RunId, StepStatus};
+use runbook::run::{Asking, Display, Operator, Progress};
+use runbook::ui::{Colours, LiveDisplay, TerminalOperator, Ui};
+use serde_json::Value;
+
+const ANSWER: &str = "RUNBOOK_TEST_ANSWER";
+const WORD: &str = "RUNBOOK_TEST_WORD";
+
+fn place() -> Place {
+    Place {
+        step: "clean_up".to_owned(),
+        iteration: 0,
+    }
+}
+
+/// Asks one question at the terminal and writes the reply to a file: the terminal may be gone by then.
+#[test]
+#[ignore = "runs inside of a pseudo-terminal"]
+fn asks_at_the_terminal() {
+    let Some(answer) = env::var_os(ANSWER) else {
+        return;
+    };
+    let asking = Asking {
+        question: 1,
+        place: place(),
+        what: Question::Changes {
+            changes: vec!["delete orders:bad".to_owned()],
+        },
+        title: "Delete the bad Version".to_owned(),
+        word: env::var(WORD).ok(),
+        address: "127.0.0.1:7233".to_owned(),
+        namespace: "prod".to_owned(),
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let reply = runtime.block_on(async {
+        // As the program does: a closed terminal must not end the process.
+        let hangup = tokio::signal::unix::SignalKind::hangup();
+        let _held = tokio::signal::unix::signal(hangup).expect("a handler");
+        let ui = Ui::from_environment(Colours::Never);
+        ui.line(runbook::ui::Tone::Plain, "before the question");
+        TerminalOperator::new(ui, "alice".to_owned())
+            .ask(&asking)
+            .await
+    });
+    std::fs::write(answer, format!("{reply:?}")).expect("a file");
+}
+
+/// Draws a step at work and its end.
+#[test]
+#[ignore = "runs inside of a pseudo-terminal"]
+fn draws_at_the_terminal() {
+    if env::var_os(ANSWER).is_none() {
+        return;
+    }
+    let at = jiff::Timestamp::UNIX_EPOCH;
+    let record = |seq, body| Record { seq, at, body };
+    let mut display = LiveDisplay::new(Ui::from_environment(Colours::Auto));
+    display.record(&record(
+        1,
+        Body::Opened {
+            format: FORMAT,
+            run: RunId("rb-1".to_owned()),
+            plan: Box::new(Value::Null),
+            tool: String::new(),
+            dry: false,
+            rehearsal: false,
+        },
+    ));
+    display.record(&record(2, Body::StepStarted { place: place() }));
+    for _ in 0..5 {
+        display.progress(&Progress {
+            step: Some(place()),
+            in_flight: 0,
+            rate: 0.0,
+            waiting_for: Some("pollers to go away".to_owned()),
+            now: at,
+            simulated: false,
+        });
+        std::thread::sleep(Duration::from_millis(120));
+    }
+    display.record(&record(
+        3,
+        Body::StepEnded {
+            place: place(),
+            status: StepStatus::Succeeded,
+            output: Value::Null,
+            message: "deleted".to_owned(),
+        },
+    ));
+    drop(display);
+}
+
+/// This binary, running one of the tests above in a session of its own: it must live on when the
+/// terminal's process is killed and the terminal closes.
+fn terminal(test: &str, variables: &[(&str, &str)]) -> OsSession {
+    let mut command = Command::new("sh");
+    command
+        .args(["-c", r#"setsid --wait "$0" "$@""#])
+        .arg(env::current_exe().expect("this binary"))
+        .args(["--ignored", "--exact", "--nocapture"])
+        .arg(format!("terminal::{test}"))
+        .env_remove("NO_COLOR")
+        .env("TERM", "xterm-256color")
+        .env("COLUMNS", "80");
+    command.envs(variables.iter().copied());
+    let mut session = OsSession::spawn(command).expect("a pseudo-terminal");
+    session.set_expect_timeout(Some(Duration::from_secs(60)));
+    session
+}
+
+/// Asks, lets `person` answer, and gives the reply.
+fn ask(word: Option<&str>, person: impl FnOnce(OsSession)) -> String {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("reply");
+    let path = file.display().to_string();
+    let mut variables = vec![(ANSWER, path.as_str())];
+    variables.extend(word.map(|word| (WORD, word)));
+    let mut session = terminal("asks_at_the_terminal", &variables);
+    session
+        .expect("before the question")
+        .expect("the line before");
+    session.expect("namespace prod").expect("the table first");
+    session
+        .expect("delete orders:bad")
+        .expect("what is changed");
+    person(session);
+    read(&file)
+}
+
+fn read(file: &Path) -> String {
+    for _ in 0..600 {
+        match std::fs::read_to_string(file) {
+            Ok(text) if !text.is_empty() => return text,
+            _ => std::thread::sleep(Duration::from_millis(100)),
+        }
+    }
+    panic!("there is no reply");
+}
+
+/// Sends what a person types once the prompt is there, and reads to the end.
+fn types(prompt: &'static str, keys: &'static [&'static str]) -> impl FnOnce(OsSession) {
+    move |mut session| {
+        for key in keys {
+            session.expect(prompt).expect("the prompt");
+            session.send(key).expect("keys");
+        }
+        session.expect(Eof).expect("an end");
+    }
+}
+
+#[test]
+fn a_person_agrees_declines_or_interrupts() {
+    let go_on = "Go on?";
+    assert_eq!(
+        ask(None, types(go_on, &["y\r"])),
+        r#"Yes { by: "alice", note: "", means: Prompt }"#
+    );
+    let no = r#"No { by: "alice", means: Prompt }"#;
+    assert_eq!(ask(None, types(go_on, &["\r"])), no);
+    assert_eq!(ask(None, types(go_on, &["\u{1b}"])), no);
+    assert_eq!(ask(None, types(go_on, &["\u{3}"])), "Interrupted");
+}
+
+#[test]
+fn a_word_is_typed() {
+    let prompt = "Type bad to go on:";
+    assert_eq!(
+        ask(Some("bad"), types(prompt, &["y\r", "bad\r"])),
+        r#"Yes { by: "alice", note: "", means: Prompt }"#
+    );
+    assert_eq!(
+        ask(Some("bad"), types(prompt, &["y\r", "yes\r", "Bad\r"])),
+        r#"No { by: "alice", means: Prompt }"#
+    );
+}
+
+#[test]
+fn a_terminal_that_closes_is_nobody() {
+    let reply = ask(None, |mut session| {
+        session.expect("Go on?").expect("the prompt");
+        drop(session);
+    });
+    assert_eq!(reply, "Nobody");
+}
+
+#[test]
+fn live_lines_are_drawn_over_and_leave_plain_ones() {
+    let mut session = terminal("draws_at_the_terminal", &[(ANSWER, "-")]);
+    let all = session.expect(Eof).expect("an end");
+    let text = String::from_utf8_lossy(all.as_bytes()).into_owned();
+    assert!(text.contains("Run rb-1"), "{text}");
+    assert!(text.contains("waits for pollers to go away"), "{text}");
+    assert!(text.contains("clean_up succeeded: deleted"), "{text}");
+    let (_, after) = text.rsplit_once("pollers to go away").expect("live lines");
+    assert!(
+        after.contains("\u{1b}[2K"),
+        "taken away at the end: {text:?}"
+    );
+}
