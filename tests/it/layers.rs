@@ -312,31 +312,29 @@ fn pure_modules_do_not_depend_on_hash_order() {
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
+/// Asking whether a stream is a terminal writes nothing to it.
 #[test]
 fn only_ui_writes_to_the_terminal() {
+    let writers = [
+        "println!",
+        "eprintln!",
+        "print!",
+        "eprint!",
+        "io::stdout()",
+        "io::stderr()",
+    ];
     let mut wrong = Vec::new();
-    for (module, path, text) in files() {
-        for name in [
-            "println!",
-            "eprintln!",
-            "print!",
-            "eprint!",
-            "io::stdout()",
-            "io::stderr()",
-        ] {
-            for (line, _) in text
-                .lines()
-                .enumerate()
-                .filter(|(_, code)| code.contains(name))
-            {
-                if module != "ui" {
-                    wrong.push(format!(
-                        "src/{}:{}: `{name}` outside `ui`",
-                        path.display(),
-                        line + 1
-                    ));
-                }
-            }
+    for (_, path, text) in files().into_iter().filter(|(module, ..)| module != "ui") {
+        for (line, code) in text.lines().enumerate() {
+            let code = code
+                .replace("io::stdout().is_terminal()", "")
+                .replace("io::stderr().is_terminal()", "");
+            let found = writers.iter().filter(|name| code.contains(**name));
+            wrong.extend(
+                found.map(|name| {
+                    format!("src/{}:{}: `{name}` outside `ui`", path.display(), line + 1)
+                }),
+            );
         }
     }
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
