@@ -517,6 +517,8 @@ impl Machine {
     pub(crate) fn end(&mut self, place: &Place, status: StepStatus, output: Value, message: &str) {
         self.memory.observed.remove(place);
         self.memory.tries.remove(place);
+        // The next iteration counts anew: what was nothing may be something by then.
+        self.memory.surveys.remove(&place.step);
         self.memory.listing = None;
         self.memory.round = None;
         self.memory.held.clear();

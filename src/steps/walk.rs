@@ -223,6 +223,12 @@ impl Machine {
     }
 
     fn work(&mut self, place: &Place, room: &mut Room<'_>) -> Vec<Effect> {
+        if !self.is_idle() && self.timed_out(place) {
+            // Nothing new begins; what is in flight ends first.
+            self.memory
+                .halt
+                .get_or_insert_with(|| "It took longer than its timeout.".to_owned());
+        }
         if self.is_idle() && self.timed_out(place) {
             let elapsed = self.state.elapsed(&place.step, self.now);
             let output = self.current_output(&place.step);
