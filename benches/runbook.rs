@@ -33,7 +33,9 @@ fn peak_memory() -> Option<u64> {
 }
 
 fn shipped(name: &str) -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("runbooks").join(name)
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("runbooks")
+        .join(name)
 }
 
 /// A whole process: start, read, check, end. Compare with `process_that_does_nothing` beside it.
@@ -51,7 +53,13 @@ fn validate_the_flagship() {
 /// What starting a process costs here.
 #[divan::bench(sample_count = 50)]
 fn process_that_does_nothing() {
-    assert!(Command::new("true").output().expect("`true` runs").status.success());
+    assert!(
+        Command::new("true")
+            .output()
+            .expect("`true` runs")
+            .status
+            .success()
+    );
 }
 
 struct Nobody;
@@ -71,18 +79,35 @@ fn a_thousand_assert_steps() {
     }
     let runbook = Runbook::parse("asserts.yaml", text.as_bytes()).expect("a valid runbook");
     let folder = tempfile::tempdir().expect("a folder");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     runtime.block_on(async {
         let clock = Clock::real();
         let simulator = Simulator::new(&World::default(), &[], 0, clock.clone()).expect("a world");
-        let settings = Settings { address: "simulator:7233".to_owned(), ..Settings::default() };
-        let connection = Connection::in_memory(&settings, simulator.channel(), Access::ReadWrite).await.expect("a connection");
-        let parameters = runbook.resolve_parameters(&ParameterInput::default()).expect("parameters");
+        let settings = Settings {
+            address: "simulator:7233".to_owned(),
+            ..Settings::default()
+        };
+        let connection = Connection::in_memory(&settings, simulator.channel(), Access::ReadWrite)
+            .await
+            .expect("a connection");
+        let parameters = runbook
+            .resolve_parameters(&ParameterInput::default())
+            .expect("parameters");
         let run = RunId("rb-bench".to_owned());
         let plan = Plan::new(&runbook, parameters.clone(), Survey::default(), clock.now());
         let mut machine = Machine::new(Arc::new(runbook), plan, parameters, run.clone(), false);
         machine.open("bench", false, clock.now());
-        machine.attach("bench", 1, "bench", Flags::default(), Vec::new(), clock.now());
+        machine.attach(
+            "bench",
+            1,
+            "bench",
+            Flags::default(),
+            Vec::new(),
+            clock.now(),
+        );
         let (_keep, interrupts) = tokio::sync::mpsc::unbounded_channel();
         let mut display = Unwatched;
         let mut running = Loop {
@@ -102,7 +127,8 @@ fn a_thousand_assert_steps() {
 #[divan::bench(sample_count = 1, sample_size = 1)]
 fn rehearse_100_000_workflows() {
     let read = |name: &str| std::fs::read(shipped(name)).expect("a shipped file");
-    let runbook = Runbook::parse("recover.yaml", &read("recover-pinned-workflows.yaml")).expect("valid");
+    let runbook =
+        Runbook::parse("recover.yaml", &read("recover-pinned-workflows.yaml")).expect("valid");
     let text = r#"
 schema: rehearsal/v1
 params:
@@ -127,7 +153,11 @@ scenarios:
   large: {}
 "#;
     let rehearsal = Rehearsal::parse("large.rehearsal.yaml", text.as_bytes()).expect("valid");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
     let rehearsed = runtime.block_on(rehearse(Rehearsing {
         runbook: &runbook,
         rehearsal: &rehearsal,

@@ -210,13 +210,12 @@ impl Table {
             .classify
             .as_ref()
             .and_then(|classify| classify.types.as_ref())
+            && let Value::Object(map) = runbook.render(value, scope)?
         {
-            if let Value::Object(map) = runbook.render(value, scope)? {
-                types = map
-                    .into_iter()
-                    .filter_map(|(key, class)| Some((key, class.as_str()?.to_owned())))
-                    .collect();
-            }
+            types = map
+                .into_iter()
+                .filter_map(|(key, class)| Some((key, class.as_str()?.to_owned())))
+                .collect();
         }
         let rows = decision
             .rows
@@ -677,13 +676,13 @@ fn in_scope(case: &Case<'_>) -> Result<Listed, Box<Verdict>> {
     if let (Some(wanted), Some(version)) = (
         case.table.scope.required_values(VERSION_ATTRIBUTE),
         look.effective_version(),
-    ) {
-        if look.listed.status.is_open() && !wanted.contains(&version.to_string()) {
-            return Err(Box::new(Verdict::Skip {
-                row: None,
-                reason: format!("already moved to {version}"),
-            }));
-        }
+    ) && look.listed.status.is_open()
+        && !wanted.contains(&version.to_string())
+    {
+        return Err(Box::new(Verdict::Skip {
+            row: None,
+            reason: format!("already moved to {version}"),
+        }));
     }
     let reason = match look.listed.status {
         Status::ContinuedAsNew => "continued as new".to_owned(),
@@ -762,10 +761,10 @@ fn refuse(refusal: &str, message: impl Into<String>) -> Applied {
 }
 
 fn apply(case: &Case<'_>, strategy: &Strategy) -> Applied {
-    if let Some((barred, refusal)) = case.barred {
-        if barred == strategy.name {
-            return refuse(refusal, format!("the service refused `{barred}`"));
-        }
+    if let Some((barred, refusal)) = case.barred
+        && barred == strategy.name
+    {
+        return refuse(refusal, format!("the service refused `{barred}`"));
     }
     match &strategy.call {
         Call::Reset(reset) => apply_reset(case, reset),

@@ -223,12 +223,12 @@ impl Rehearsal {
             .operators
             .extend(scenario.with.operators.iter().cloned());
         for (name, version) in &scenario.with.versions {
-            if let Some((deployment, build)) = name.split_once(':') {
-                if let Some(deployment) = world.deployments.get_mut(deployment) {
-                    deployment
-                        .versions
-                        .insert(build.to_owned(), version.clone());
-                }
+            if let Some((deployment, build)) = name.split_once(':')
+                && let Some(deployment) = world.deployments.get_mut(deployment)
+            {
+                deployment
+                    .versions
+                    .insert(build.to_owned(), version.clone());
             }
         }
         world

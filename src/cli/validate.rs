@@ -53,10 +53,12 @@ fn check(name: &str, bytes: &[u8]) -> Result<(), Vec<Diagnostic>> {
     if !is_rehearsal(bytes) {
         return Runbook::parse(name, bytes).map(drop);
     }
-    Rehearsal::parse(name, bytes).map(drop).map_err(|mut found| {
-        diagnostic::sort(&mut found);
-        found
-    })
+    Rehearsal::parse(name, bytes)
+        .map(drop)
+        .map_err(|mut found| {
+            diagnostic::sort(&mut found);
+            found
+        })
 }
 
 fn is_rehearsal(bytes: &[u8]) -> bool {

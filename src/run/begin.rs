@@ -59,7 +59,8 @@ pub async fn plan(
 }
 
 fn run_value(run: &RunId) -> Value {
-    serde_json::json!({ "id": run.0 })
+    // What only the run will know is read in no query, row or strategy.
+    serde_json::json!({ "id": run.0, "started_at": "", "user": "", "host": "" })
 }
 
 /// What a plan of this runbook has to look at.

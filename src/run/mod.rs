@@ -333,12 +333,12 @@ impl Paced {
         if id == self.step {
             return;
         }
-        if let Some(step) = id.as_deref().and_then(|id| machine.runbook().step(id)) {
-            if matches!(step.body, StepBody::Action { .. }) {
-                let rate = machine.state().flags.rate.unwrap_or(step.pace.rate);
-                self.pacer.set_max(rate);
-                self.pacer.set_concurrency(step.pace.concurrency);
-            }
+        if let Some(step) = id.as_deref().and_then(|id| machine.runbook().step(id))
+            && matches!(step.body, StepBody::Action { .. })
+        {
+            let rate = machine.state().flags.rate.unwrap_or(step.pace.rate);
+            self.pacer.set_max(rate);
+            self.pacer.set_concurrency(step.pace.concurrency);
         }
         self.step = id;
     }

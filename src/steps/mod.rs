@@ -482,6 +482,8 @@ impl Machine {
         let run = serde_json::json!({
             "id": self.run.0,
             "started_at": self.state.opened.map(|at| at.to_string()),
+            "user": self.state.user,
+            "host": self.state.host,
         });
         self.runbook
             .scope(&self.state.parameters, &self.state.outputs, &run)

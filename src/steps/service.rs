@@ -209,7 +209,7 @@ impl Machine {
         let limit = with
             .get("wait_for_pollers")
             .and_then(Value::as_str)
-            .and_then(|text| crate::schema::interval(text))
+            .and_then(crate::schema::interval)
             .unwrap_or(POLLERS);
         let elapsed = self.state.elapsed(&place.step, self.now);
         if elapsed >= SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX) {

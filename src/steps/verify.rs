@@ -176,10 +176,7 @@ impl Machine {
         let counts = self.health_counts(&with.ledger);
         let waiting = counts.get(&Health::Waiting).copied().unwrap_or(0)
             + counts.get(&Health::Unpolled).copied().unwrap_or(0);
-        let limit = with
-            .wait
-            .as_deref()
-            .and_then(|text| crate::schema::interval(text));
+        let limit = with.wait.as_deref().and_then(crate::schema::interval);
         let patient = limit.is_some_and(|limit| {
             self.state.elapsed(&place.step, self.now)
                 < SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX)
@@ -220,20 +217,19 @@ impl Machine {
             .limits
             .max_unhealthy
             .map(|bound| bound.of(total))
+            && unhealthy > bound
         {
-            if unhealthy > bound {
-                self.emit(Body::LimitHit {
-                    place: place.clone(),
-                    limit: "max_unhealthy".to_owned(),
-                    value: unhealthy,
-                    bound,
-                });
-                let message = format!(
-                    "{unhealthy} of {total} recovered Workflows are not healthy, and {bound} are allowed."
-                );
-                self.end(place, StepStatus::Halted, output, &message);
-                return;
-            }
+            self.emit(Body::LimitHit {
+                place: place.clone(),
+                limit: "max_unhealthy".to_owned(),
+                value: unhealthy,
+                bound,
+            });
+            let message = format!(
+                "{unhealthy} of {total} recovered Workflows are not healthy, and {bound} are allowed."
+            );
+            self.end(place, StepStatus::Halted, output, &message);
+            return;
         }
         self.end(place, StepStatus::Succeeded, output, "");
     }

@@ -80,10 +80,10 @@ impl Repeats {
 
     /// Counts what a record repeats, whether it is worth a line or not.
     fn count(&mut self, record: &Record) {
-        if let Body::StepEnded { place, .. } = &record.body {
-            if place.iteration > 1 {
-                self.endings.entry(place.step.clone()).or_default().0 += 1;
-            }
+        if let Body::StepEnded { place, .. } = &record.body
+            && place.iteration > 1
+        {
+            self.endings.entry(place.step.clone()).or_default().0 += 1;
         }
     }
 
