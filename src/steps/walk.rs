@@ -7,7 +7,7 @@ use serde_json::{Map, Value};
 
 use super::{Effect, Finish, Machine, Room, count};
 use crate::catalog::Subject;
-use crate::record::{Body, Place, RunStatus, StepStatus};
+use crate::record::{Body, Ordinal, Place, RunStatus, Settlement, StepStatus};
 use crate::runbook::{EvalError, OnFailure, Step, StepBody};
 
 /// What a walk through the steps finds.
@@ -25,9 +25,10 @@ impl Machine {
     pub fn next(&mut self, now: Timestamp, room: &mut Room<'_>) -> Vec<Effect> {
         self.now = now;
         loop {
-            let before = self.state.seq;
+            // A decision to park is a step forward, too, though no fact yet.
+            let before = (self.state.seq, self.memory.parking.is_some());
             let effects = self.turn(room);
-            if !effects.is_empty() || self.state.seq == before {
+            if !effects.is_empty() || (self.state.seq, self.memory.parking.is_some()) == before {
                 return effects;
             }
         }
@@ -68,8 +69,26 @@ impl Machine {
         if !self.is_idle() {
             return Vec::new();
         }
+        self.take_back();
         self.emit(body);
         vec![Effect::Finish(finish)]
+    }
+
+    /// Intents of this attachment whose call never left: that is known, so nothing is in doubt.
+    fn take_back(&mut self) {
+        let steps = self.runbook.all_steps();
+        let unsent: Vec<Ordinal> = steps
+            .iter()
+            .filter_map(|step| self.state.ledger.part(&step.id))
+            .flat_map(|part| part.intended.iter().copied())
+            .collect();
+        for ordinal in unsent {
+            self.emit(Body::Settled {
+                ordinal,
+                settlement: Settlement::NotDone,
+                evidence: "the run stopped before it was sent".to_owned(),
+            });
+        }
     }
 
     fn finish(&mut self, status: RunStatus) -> Vec<Effect> {

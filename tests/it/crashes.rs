@@ -13,7 +13,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use runbook::simulator::{Facts, Tally};
+use runbook::simulator::Facts;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -255,13 +255,9 @@ impl Stage {
         }
         for (id, workflow) in &facts.workflows {
             let written = done.get(id.as_str()).copied().unwrap_or(0);
-            assert_eq!(written, recoveries(&workflow.done), "the journal on {id}");
+            assert_eq!(written, workflow.done.recoveries(), "the journal on {id}");
         }
     }
-}
-
-fn recoveries(done: &Tally) -> u32 {
-    done.recoveries()
 }
 
 fn count(records: &[Value], kind: &str) -> usize {
@@ -307,12 +303,17 @@ fn killed_at(points: &[&str]) {
     stage.check();
 }
 
-/// Deletes the Version in an attachment of its own, and is killed with the reply in hand.
+/// Parks twice on request; deletes the Version in an attachment of its own, and is killed with the
+/// reply in hand.
 fn killed_at_the_deletion() {
     let stage = Stage::new();
     let mut exec = stage.exec();
-    exec.args(["--until", "compensate"]);
+    exec.args(["--limit", "10"]);
     stage.run(exec).code(3);
+    assert_eq!(count(&stage.records(), "intent"), 10);
+    let mut resume = stage.resume();
+    resume.args(["--until", "compensate"]);
+    stage.run(resume).code(3);
     let mut resume = stage.resume();
     resume.env("RUNBOOK_TEST_KILL", "after_effect:1");
     stage.run(resume).killed();
@@ -386,7 +387,7 @@ fn interrupted() {
         stage.wait_for_intents(intents);
         if signal == SIGINT {
             let refused = stage.run(stage.resume()).code(4);
-            let holder = format!("pid {}", child.0.id());
+            let holder = format!("process {}", child.0.id());
             assert!(refused.err.contains(&holder), "{}", refused.err);
         }
         child.signal(signal);
