@@ -290,7 +290,7 @@ pub enum HistoryNeed {
 /// What the history says, for the strategy that asked.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct HistoryLook {
-    /// The event that a reset would name (a WorkflowTaskCompleted, or where there is none an accepted Started/Failed/TimedOut).
+    /// The event that a reset would name (a WorkflowTaskCompleted; for the first task, where none completed, the first that failed or timed out).
     pub reset_point: Option<ResetPoint>,
     /// Whether any Workflow Task of this run was ever started (false: never dispatched).
     pub dispatched: bool,

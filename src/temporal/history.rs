@@ -207,10 +207,8 @@ fn judge(events: Events, need: HistoryNeed, look: &Look, run_id: &str) -> Histor
             .iter()
             .find(completed)
             .or_else(|| all.iter().find(ended)),
-        HistoryNeed::LastWorkflowTask => {
-            let last = all.iter().rev().find(completed);
-            last.or_else(|| all.iter().rev().find(ended).filter(|_| !events.truncated))
-        }
+        // Back to where a task failed would drop nothing and still make a new run.
+        HistoryNeed::LastWorkflowTask => all.iter().rev().find(completed),
     };
     let made_by_reset = origin(all.iter().copied(), run_id);
     let enough = match need {
