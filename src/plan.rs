@@ -163,6 +163,14 @@ fn off(table: &Table, index: usize) -> Option<String> {
     if query.constant() != Some(false) {
         return None;
     }
+    let row = &table.rows[index];
+    let has_class = |class: &String| table.types.values().any(|known| known == class);
+    if !row.classes.is_empty() && table.attribute.is_none() && !row.classes.iter().any(has_class) {
+        return Some(format!(
+            "no Workflow Type has the class {}",
+            row.classes.join(" or ")
+        ));
+    }
     Some(match query.never_because() {
         Some(source) => format!("`{source}` is empty"),
         None => "its query can never match".to_owned(),

@@ -5,6 +5,7 @@
 
 pub mod deployment;
 pub mod survey;
+mod warnings;
 pub mod workflows;
 
 use jiff::Timestamp;
@@ -65,7 +66,7 @@ impl World {
                 Completion::Acted { place, result }
             }
             Effect::Survey { place, table } => {
-                let result = survey::table(self, &table).await;
+                let result = survey::to_ask(self, &place.step, &table).await;
                 Completion::Surveyed { place, result }
             }
             Effect::List {

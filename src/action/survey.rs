@@ -7,9 +7,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use serde_json::{Map, Value, json};
 
+use super::warnings::{self, Queues};
 use super::workflows::{Looking, look_and_judge};
 use super::{PAGE, World, problem};
 use crate::decision::{Table, Verdict};
@@ -17,14 +18,64 @@ use crate::list_filter::Filter;
 use crate::plan::{LIST_LIMIT, LOOK_LIMIT, Looked, RowSurvey, Survey, TableSurvey, Tally};
 use crate::record::{Certainty, Leftover};
 use crate::steps::{Observation, Problem};
-use crate::survey::{Listed, Version, VersionStatus};
+use crate::survey::{Listed, Status, Version};
 
 /// Counts a table's rows.
 pub(crate) async fn table(world: &World, table: &Table) -> Result<TableSurvey, Problem> {
     Ok(list_or_count(world, table).await?.0)
 }
 
-/// The same, with the rows that were listed.
+/// Counts a table's rows for a question. Where all of its Workflows are closed, each is looked at: those
+/// that were reset or superseded before stay in every listing, and nobody is to be asked about them.
+pub(crate) async fn to_ask(
+    world: &World,
+    step: &str,
+    table: &Table,
+) -> Result<TableSurvey, Problem> {
+    let (survey, listed) = list_or_count(world, table).await?;
+    let statuses = table.scope.required_values("ExecutionStatus");
+    let closed = statuses.is_some_and(|statuses| {
+        let open = Status::ALL.iter().filter(|status| status.is_open());
+        open.into_iter()
+            .all(|status| !statuses.contains(status.name()))
+    });
+    if !closed || !survey.listed {
+        return Ok(survey);
+    }
+    let looks = listed.into_iter().map(|listed| {
+        let looked = look_closed(world, step, table, listed);
+        looked.boxed()
+    });
+    let mut looks = futures::stream::iter(looks.collect::<Vec<_>>()).buffered(16);
+    let mut tally = Tally::new(table);
+    while let Some((listed, something)) = looks.next().await {
+        if something {
+            tally.add(&listed);
+        }
+    }
+    Ok(tally.finish())
+}
+
+/// Whether there may be something to do.
+async fn look_closed(world: &World, step: &str, table: &Table, listed: Listed) -> (Listed, bool) {
+    let looking = Looking {
+        table,
+        lost: false,
+        barred: None,
+        step,
+    };
+    let something = match look_and_judge(world, &listed.key, &looking).await {
+        Ok(Some(judgement)) => !matches!(
+            judgement.verdict,
+            Verdict::Skip { .. } | Verdict::Release(_) | Verdict::Refuse { .. }
+        ),
+        Ok(None) => false,
+        Err(_) => true,
+    };
+    (listed, something)
+}
+
+/// The same as [`table`], with the rows that were listed.
 async fn list_or_count(
     world: &World,
     table: &Table,
@@ -155,8 +206,10 @@ pub async fn survey(world: &World, subject: &Subject) -> Result<Survey, Problem>
             .map_err(|error| problem(&error))?;
         survey.deployments.insert(name.to_owned(), routing);
     }
+    let mut queues = Queues::new();
     for (name, table) in &subject.tables {
         let (mut found, listed) = list_or_count(world, table).await?;
+        warnings::note_queues(table, &listed, &mut queues);
         look_at_samples(
             world,
             name,
@@ -168,7 +221,7 @@ pub async fn survey(world: &World, subject: &Subject) -> Result<Survey, Problem>
         .await;
         survey.tables.insert(name.clone(), found);
     }
-    warn(world, subject, &mut survey).await;
+    warnings::add(world, subject, &queues, &mut survey).await;
     Ok(survey)
 }
 
@@ -254,110 +307,4 @@ fn general(reason: &str) -> String {
         .or_else(|| reason.split_once(" by run "))
         .map_or(reason, |(head, _)| head)
         .to_owned()
-}
-
-/// What will go wrong, or may.
-async fn warn(world: &World, subject: &Subject, survey: &mut Survey) {
-    let mut warnings = Vec::new();
-    let targets: BTreeSet<Version> = subject
-        .tables
-        .values()
-        .flat_map(|table| table.targets())
-        .collect();
-    for target in &targets {
-        warn_about_target(world, target, subject, survey, &mut warnings).await;
-    }
-    for (name, version) in &subject.versions {
-        match survey.deployments.get(&version.deployment) {
-            Some(None) | None => {
-                warnings.push(format!(
-                    "`{name}`: there is no Worker Deployment `{}` in this namespace",
-                    version.deployment
-                ));
-            }
-            Some(Some(routing)) => {
-                if !targets.contains(version)
-                    && (routing.current.as_ref() == Some(version)
-                        || routing.ramping.as_ref() == Some(version))
-                {
-                    warnings.push(format!("`{name}`: {version} still receives new Workflows; the counts will grow until its rollout is stopped"));
-                }
-                if !routing.manager_identity.is_empty()
-                    && routing.manager_identity != survey.preflight.identity
-                {
-                    let text = format!(
-                        "{} manages the Worker Deployment `{}`; this identity ({}) may not change its routing",
-                        routing.manager_identity, version.deployment, survey.preflight.identity
-                    );
-                    if !warnings.contains(&text) {
-                        warnings.push(text);
-                    }
-                }
-            }
-        }
-    }
-    for (name, found) in &survey.tables {
-        let refused: u64 = found
-            .rows
-            .iter()
-            .filter_map(|row| row.looked.refused.get("running_child"))
-            .sum();
-        if refused > 0 {
-            warnings.push(format!("{name}: {refused} parents with running children, of those looked at, would be refused"));
-        }
-        if found.unmatched_total() > 0 {
-            let types: Vec<String> = found
-                .unmatched
-                .iter()
-                .map(|(name, left)| format!("{} {name}", left.count))
-                .collect();
-            warnings.push(format!(
-                "{name}: {} Workflows are in no row: {}",
-                found.unmatched_total(),
-                types.join(", ")
-            ));
-        }
-        warnings.extend(found.gaps.iter().map(|gap| format!("{name}: {gap}")));
-    }
-    survey.warnings.extend(warnings);
-}
-
-async fn warn_about_target(
-    world: &World,
-    target: &Version,
-    subject: &Subject,
-    survey: &Survey,
-    warnings: &mut Vec<String>,
-) {
-    match world.temporal.describe_version(target).await {
-        Err(error) => warnings.push(format!("{target} could not be described: {error}")),
-        Ok(None) => warnings.push(format!(
-            "there is no Version {target}: every Workflow that is moved there will be refused"
-        )),
-        Ok(Some(info)) => {
-            if matches!(
-                info.status,
-                VersionStatus::Draining | VersionStatus::Drained
-            ) {
-                warnings.push(
-                    format!(
-                        "{target} is {:?}: it was rolled back itself, and its Workers may be gone",
-                        info.status
-                    )
-                    .to_lowercase(),
-                );
-            }
-            let known: BTreeSet<&str> = info
-                .task_queues
-                .iter()
-                .map(|(name, _)| name.as_str())
-                .collect();
-            if known.is_empty() {
-                warnings.push(format!(
-                    "{target} knows no task queue: no Worker of it ever polled"
-                ));
-            }
-            let _ = (subject, survey);
-        }
-    }
 }

@@ -123,7 +123,12 @@ pub async fn explanation(
     let subject = begin::subject(runbook, parameters, &scope, 0)
         .map_err(|error| session::failed(&error.to_string(), ui))?;
     let mut explained: Option<Explanation> = None;
-    for (name, table) in &subject.tables {
+    let in_order = runbook.decisions.keys();
+    let steps = runbook.all_steps().into_iter().map(|step| &step.id);
+    for name in in_order.chain(steps) {
+        let Some(table) = subject.tables.get(name) else {
+            continue;
+        };
         let looking = Looking {
             table,
             lost: false,

@@ -434,6 +434,7 @@ impl Session<'_> {
         let user = Holder::here().user;
         let located = located(&self.path, &self.run);
         self.announce(&located);
+        let dry = self.dry;
         if let Some(limit) = self.limit {
             interrupts = with_limit(interrupts, limit);
         }
@@ -470,6 +471,8 @@ impl Session<'_> {
         }
         summarize(&display.live, &located, self.ui, self.output);
         match ended {
+            // A dry run has nothing to go on with.
+            Ok(Finish::Parked) if dry => Exit::Done,
             Ok(finish) => exit_of(&finish),
             Err(Broken::Journal(error)) => refused(&error, self.ui),
             Err(Broken::Killed) => Exit::Failed,
@@ -495,8 +498,8 @@ impl Session<'_> {
             self.ui.line(
                 Tone::Plain,
                 &format!(
-                    "If this process ends, go on with: runbook resume {}",
-                    located.target
+                    "If this process ends, go on with: {}",
+                    journal::resume_line(&self.path, &self.run)
                 ),
             );
         }

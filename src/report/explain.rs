@@ -203,7 +203,7 @@ impl Explanation {
     fn facts(&self, text: &mut Text) {
         let mut say = |name: &str, value: &str| {
             if !value.is_empty() {
-                text.line(Tone::Plain, &format!("  {name:<13}{value}"));
+                text.line(Tone::Plain, &format!("  {name:<15}{value}"));
             }
         };
         say("Run", &self.run_id);
@@ -427,10 +427,22 @@ impl Explained {
             &format!("  The Workflow is {inside}, {class}."),
         );
         if self.in_scope {
+            let mut taken_by: Option<&str> = None;
             for row in &self.rows {
-                match row.matches {
-                    true => text.line(Tone::Good, &format!("  + {} takes it", row.row)),
-                    false => text.line(Tone::Faint, &format!("  - {}: {}", row.row, row.because)),
+                match (row.matches, taken_by) {
+                    (true, Some(first)) => {
+                        text.line(
+                            Tone::Faint,
+                            &format!("  - {}: would match too, after {first}", row.row),
+                        );
+                    }
+                    (true, None) => {
+                        taken_by = Some(&row.row);
+                        text.line(Tone::Good, &format!("  + {} takes it", row.row));
+                    }
+                    (false, _) => {
+                        text.line(Tone::Faint, &format!("  - {}: {}", row.row, row.because))
+                    }
                 }
             }
         }

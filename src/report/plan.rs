@@ -350,9 +350,10 @@ impl StepPlan {
             } => {
                 plan.steps = steps.iter().map(|step| Self::new(step, scope)).collect();
                 plan.does = format!(
-                    "repeat every {}, up to {}, until {until}",
+                    "every {}, up to {}, until {}",
                     span(*every),
-                    span(*timeout)
+                    span(*timeout),
+                    until.split_whitespace().collect::<Vec<_>>().join(" ")
                 );
                 let strongest = |a: Effect, b: Effect| match (a, b) {
                     (Effect::NonIdempotent, _) | (_, Effect::NonIdempotent) => {
@@ -399,12 +400,16 @@ fn bounds(step: &Step) -> Vec<String> {
     let mut bounds = Vec::new();
     let shown = |bound: Bound| match bound {
         Bound::Count(count) => count.to_string(),
-        Bound::Percent(percent) => format!("{percent} % of the count granted"),
+        Bound::Percent(percent) => format!("{percent} % of those granted"),
     };
     let limits = [
         ("writes to at most", step.limits.max_workflows, "Workflows"),
-        ("halts above", step.limits.max_failures, "failures"),
-        ("halts above", step.limits.max_unhealthy, "unhealthy"),
+        ("halts when more than", step.limits.max_failures, "failed"),
+        (
+            "halts when more than",
+            step.limits.max_unhealthy,
+            "are unhealthy",
+        ),
     ];
     for (does, bound, what) in limits {
         bounds.extend(bound.map(|bound| format!("{does} {} {what}", shown(bound))));

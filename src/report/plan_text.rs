@@ -69,7 +69,7 @@ impl PlanReport {
                 known => format!("{known} Search Attributes are known"),
             },
         );
-        say("Rights", "to write: not known until the first write");
+        say("Rights", "to write are not known until the first write");
         for unknown in &of.unknown {
             say("Unknown", unknown);
         }

@@ -365,7 +365,9 @@ fn resolve(name: &str, parameter: &Parameter, given: &[&Given]) -> Result<Resolv
         )
     };
     if parameter.secret {
-        return secret(name, parameter, last).map(Resolved::Secret);
+        // One that anybody can see is refused, even where another one wins over it.
+        let seen = given.iter().find(|one| one.origin == Origin::CommandLine);
+        return secret(name, parameter, seen.unwrap_or(last)).map(Resolved::Secret);
     }
     let mut value = None;
     for one in given {

@@ -270,10 +270,29 @@ impl Machine {
         }
     }
 
+    /// The step whose change a dry run did not make, where that may be what a write is refused for.
+    fn unknown_in_dry_run(&self, place: &Place, problem: &Problem) -> Option<String> {
+        let (action, _) = self.action_of(&place.step)?;
+        let writes = crate::catalog::find(&action)?.effect.writes();
+        if !self.dry || !writes || problem.transient {
+            return None;
+        }
+        let steps = self.runbook.all_steps();
+        let changed = steps
+            .iter()
+            .find(|step| step.id != place.step && self.state.step(&step.id).unknown);
+        changed.map(|step| step.id.clone())
+    }
+
     /// A transient failure is tried again as `retry` says; another one ends the step.
     pub(super) fn try_again(&mut self, place: &Place, problem: &Problem) {
         let retry = self.step_model(&place.step).retry;
         let tries = self.memory.tries.get(place).map_or(0, |(tries, _)| *tries) + 1;
+        if let Some(step) = self.unknown_in_dry_run(place, problem) {
+            let message = format!("unknown until {step}; now: {}", problem.message);
+            self.end(place, StepStatus::Rehearsed, Value::Null, &message);
+            return;
+        }
         if !problem.transient || tries >= retry.attempts {
             let output = self.current_output(&place.step);
             self.end(place, StepStatus::Failed, output, &problem.message);

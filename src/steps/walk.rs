@@ -58,8 +58,8 @@ impl Machine {
                 }]
             }
             Todo::Until(step) => {
-                self.memory.parking = Some(format!("--until {step}"));
-                Vec::new()
+                let reason = format!("--until {step}");
+                self.stop_when_idle(Finish::Parked, Body::Parked { reason })
             }
             Todo::Over(status) => self.finish(status),
         }
@@ -175,6 +175,9 @@ impl Machine {
         for child in children {
             if let Some(todo) = self.step_todo(child, iteration, halted) {
                 return todo;
+            }
+            if self.state.flags.until.as_deref() == Some(child.id.as_str()) {
+                return Todo::Until(child.id.clone());
             }
         }
         Todo::LoopEnd(step.id.clone())

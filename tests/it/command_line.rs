@@ -181,6 +181,11 @@ struct Served {
 }
 
 fn serve(world: Value) -> Served {
+    serve_seeded(world, 1)
+}
+
+/// Ids, that of the namespace included, follow from the seed.
+fn serve_seeded(world: Value, seed: u64) -> Served {
     let world: World = serde_json::from_value(world).expect("a world");
     let (sender, receiver) = mpsc::channel();
     std::thread::spawn(move || {
@@ -189,7 +194,7 @@ fn serve(world: Value) -> Served {
             .build()
             .expect("a runtime");
         runtime.block_on(async move {
-            let simulator = Simulator::new(&world, &[], 1, Clock::real()).expect("a world");
+            let simulator = Simulator::new(&world, &[], seed, Clock::real()).expect("a world");
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
                 .await
                 .expect("a port");
@@ -381,7 +386,7 @@ fn one_runner_at_a_time_and_no_other_service() {
     drop(held);
     let mut elsewhere = world(1);
     elsewhere["namespace"] = json!("other");
-    let other = serve(elsewhere);
+    let other = serve_seeded(elsewhere, 2);
     assert_snapshot!(
         "another_namespace",
         home.run(&[
@@ -457,4 +462,23 @@ fn a_signal_ends_it_resumable_and_a_closed_pipe_is_no_error() {
     assert_eq!(output.status.code(), Some(130), "{}", home.shown(&output));
     let shown = home.run(&["show", &home.run_id()]);
     assert!(shown.contains("runbook resume RUN"), "{shown}");
+}
+
+#[test]
+fn a_second_complete_run_asks_nothing_also_about_what_was_reopened() {
+    let reopen = RUNBOOK
+        .replace("action: workflows.update_options\n    with: { version: \"${{ params.safe }}\" }",
+            "action: workflows.reset\n    with: { to: first_workflow_task, reapply: none, version: \"${{ params.safe }}\", reason: again }")
+        .replace("ExecutionStatus = 'Running'", "ExecutionStatus = 'Failed'");
+    let mut world = world(5);
+    world["workflows"][0]["status"] = json!("failed");
+    let (home, served) = (Home::new(), serve(world));
+    std::fs::write(home.path().join("move.yaml"), reopen).expect("written");
+    let arguments = exec(&served.address, &["--yes", "--confirm", "tell=told"]);
+    let first = home.run(&arguments);
+    assert!(first.starts_with("exit 0\n"), "{first}");
+    assert_eq!(served.simulator.write_count(), 5);
+    let second = home.run(&exec(&served.address, &["--confirm", "tell=told"]));
+    assert!(second.starts_with("exit 0\n"), "{second}");
+    assert_eq!(served.simulator.write_count(), 5, "{second}");
 }

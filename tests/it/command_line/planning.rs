@@ -81,7 +81,7 @@ fn simulated<T>(work: impl AsyncFnOnce(action::World, Ui) -> T) -> T {
         };
         let connection = Connection::in_memory(&settings, simulator.channel(), Access::ReadOnly);
         let world = action::World {
-            temporal: Temporal::new(connection.await.expect("it opens")),
+            temporal: Temporal::new(connection.await.expect("it opens")).with_clock(clock.clone()),
             clock,
             run: RunId("rb-1".to_owned()),
         };
