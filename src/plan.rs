@@ -313,3 +313,55 @@ impl Plan {
         self.digest == self.compute_digest()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::survey::Version;
+
+    fn survey(current: &str, count: u64) -> Survey {
+        let routing = Routing {
+            deployment: "orders".to_owned(),
+            current: Version::parse(current),
+            ramping: None,
+            ramp_percentage: 0.0,
+            ramping_unversioned: false,
+            conflict_token: String::new(),
+            manager_identity: String::new(),
+            versions: Vec::new(),
+        };
+        let row = RowSurvey {
+            row: "others".to_owned(),
+            count,
+            ..RowSurvey::default()
+        };
+        let table = TableSurvey {
+            rows: vec![row],
+            ..TableSurvey::default()
+        };
+        Survey {
+            deployments: BTreeMap::from([("orders".to_owned(), Some(routing))]),
+            tables: BTreeMap::from([("running".to_owned(), table)]),
+            ..Survey::default()
+        }
+    }
+
+    #[test]
+    fn whoever_resumes_hears_of_routing_that_changed_and_counts_that_grew() {
+        let plan = survey("orders:good", 3);
+        assert_eq!(survey("orders:good", 2).changes_since(&plan), [""; 0]);
+        assert_eq!(
+            survey("orders:bad", 5).changes_since(&plan),
+            [
+                "`orders`: Current is orders:bad; in the plan it was orders:good",
+                "running, others: 5 Workflows; the plan counted 3",
+            ]
+        );
+        let mut gone = survey("orders:good", 3);
+        gone.deployments.insert("orders".to_owned(), None);
+        assert_eq!(
+            gone.changes_since(&plan),
+            ["the Worker Deployment `orders` is gone"]
+        );
+    }
+}

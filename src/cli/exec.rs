@@ -63,7 +63,13 @@ async fn exec(
         .steering
         .flags(&runbook)
         .map_err(|problems| super::invalid(&problems, ui, output))?;
-    let parameters = session::parameters(&runbook, &arguments.parameters, ui, output)?;
+    let parameters = session::unless_interrupted(
+        &mut interrupts,
+        None,
+        ui,
+        session::parameters(&runbook, &arguments.parameters, ui, output),
+    )
+    .await?;
     let settings = session::settings(&arguments.connection, ui)?;
     let clock = Clock::real();
     let now = clock.now();

@@ -46,7 +46,13 @@ async fn plan(
     mut interrupts: Interrupts,
 ) -> Result<Exit, Exit> {
     let runbook = super::load(&arguments.file, ui, output)?;
-    let parameters = session::parameters(&runbook, &arguments.parameters, ui, output)?;
+    let parameters = session::unless_interrupted(
+        &mut interrupts,
+        None,
+        ui,
+        session::parameters(&runbook, &arguments.parameters, ui, output),
+    )
+    .await?;
     let settings = session::settings(&arguments.connection, ui)?;
     let clock = Clock::real();
     let reading = async {

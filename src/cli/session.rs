@@ -216,10 +216,12 @@ pub async fn unless_interrupted<T>(
     tokio::select! {
         biased;
         Some(signal) = interrupts.recv() => {
+            ui.close();
             ui.error(&format!("{signal}: nothing was changed"), None);
             Err(Exit::Interrupted)
         }
         () = over => {
+            ui.close();
             ui.error("the time of --command-timeout is over; nothing was changed", None);
             Err(Exit::Failed)
         }
@@ -266,7 +268,7 @@ pub async fn connect(settings: &Settings, access: Access, ui: &Ui) -> Result<Tem
 ///
 /// # Errors
 /// [`Exit::Invalid`], with everything said; [`Exit::Interrupted`] by Ctrl-C at a prompt.
-pub fn parameters(
+pub async fn parameters(
     runbook: &Runbook,
     flags: &ParameterFlags,
     ui: &Ui,
@@ -275,8 +277,14 @@ pub fn parameters(
     let mut input = flags
         .input(runbook)
         .map_err(|problems| super::invalid(&problems, ui, output))?;
-    if ui.is_interactive() {
-        prompt(runbook, &mut input, ui)?;
+    if ui.is_interactive() && !runbook.missing_parameters(&input).is_empty() {
+        // On a thread of its own: a signal must reach whoever waits for the prompt.
+        let (book, terminal) = (runbook.clone(), ui.clone());
+        let asked = tokio::task::spawn_blocking(move || {
+            prompt(&book, &mut input, &terminal)?;
+            Ok(input)
+        });
+        input = asked.await.unwrap_or(Err(Exit::Bug))?;
     }
     let parameters = runbook
         .resolve_parameters(&input)
@@ -458,7 +466,7 @@ impl Session<'_> {
         };
         let ended = run.run().await;
         drop(run);
-        self.ui.clear();
+        self.ui.close();
         if let Err(Broken::Abandoned) = ended {
             self.ui.error(
                 "interrupted twice: calls in flight were left alone",

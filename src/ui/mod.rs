@@ -9,6 +9,7 @@ mod live;
 mod operator;
 mod questions;
 mod status;
+mod terminal;
 mod tty;
 
 use std::env;
@@ -121,6 +122,7 @@ pub struct Ui {
     err_style: Style,
     interactive: bool,
     live: bool,
+    modes: Option<terminal::Modes>,
 }
 
 struct Inner {
@@ -147,6 +149,7 @@ impl Ui {
             err_style: streams.err_style,
             interactive: streams.interactive,
             live: streams.live,
+            modes: terminal::Modes::now().filter(|_| streams.interactive),
         }
     }
 
@@ -214,6 +217,15 @@ impl Ui {
             }
             result => result,
         }
+    }
+
+    /// Leaves the terminal as it was, also where a prompt still waits for a key.
+    pub fn close(&self) {
+        if let Some(modes) = &self.modes {
+            modes.restore();
+        }
+        self.clear();
+        self.release();
     }
 
     /// Writes text that was laid out for [`Ui::err_style`] to stderr, above the live lines.
