@@ -20,6 +20,7 @@ ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
 # What a person sees, and what they type then: the last line that asks decides.
 WORD = re.compile(r"type\W+bad\b", re.IGNORECASE)
 QUESTION = re.compile(r"\[?y/n\]?|\(y/N\)|\?\s*$", re.IGNORECASE)
+NOTE = re.compile(r"note:\s*$", re.IGNORECASE)
 QUIET_SECONDS = 1.0
 
 
@@ -64,6 +65,13 @@ class Terminal:
         self.answered = len(self.screen)
         os.write(self.control, text.encode() + b"\r")
 
+    def asked(self) -> str:
+        """The last line since the last answer; a hint in brackets below a question is not it."""
+        lines = [line.strip() for line in self.screen[self.answered :].split("\n") if line.strip()]
+        if lines and lines[-1].startswith("["):
+            lines.pop()
+        return lines[-1] if lines else ""
+
     def talk(self, seconds: float, yes: str = "y") -> int:
         """Answers each question until the process ends; answers its exit code."""
         until = time.monotonic() + seconds
@@ -73,9 +81,11 @@ class Terminal:
                 return self.process.wait(10)
             if len(self.screen) > size:
                 continue
-            asked = self.screen[self.answered :].rstrip(" \n").split("\n")[-1]
+            asked = self.asked()
             if WORD.search(asked):
                 self.answer("bad")
+            elif NOTE.search(asked):
+                self.answer("")
             elif QUESTION.search(asked):
                 self.answer(yes)
         raise AssertionError(f"not done in {seconds} s; the screen ends:\n{self.screen[-4000:]}")
