@@ -1063,13 +1063,17 @@ impl Machine {
             .filter(|health| **health == Some(Health::Healthy))
             .count();
         let held = self.memory.held.values().any(|held| held.row == row);
-        if healthy > 0 || !held {
+        // After a resume nothing is held yet: whether more would follow is known when the row is over.
+        if healthy > 0 || (!held && self.row_is_over(place)) {
             let reason = format!(
                 "{healthy} of {} healthy, the others unproven",
                 members.len()
             );
             self.pass_canary(place, row.to_owned(), true, &reason);
-        } else if self.memory.asking.is_none() && !self.memory.declined.contains(&place.step) {
+        } else if held
+            && self.memory.asking.is_none()
+            && !self.memory.declined.contains(&place.step)
+        {
             self.memory.canary_question = Some((
                 row.to_owned(),
                 u32::try_from(members.len()).unwrap_or(u32::MAX),

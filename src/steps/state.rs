@@ -350,11 +350,14 @@ impl State {
         by: &str,
         note: &str,
     ) {
-        let Some((place, _)) = self.asked.get(&question).cloned() else {
+        let Some((place, what)) = self.asked.get(&question).cloned() else {
             return;
         };
         if let (Answer::Yes, Some(step)) = (answer, self.steps.get_mut(&place.step)) {
-            step.grant.answered(grants, expires);
+            // Going on with an unproven canary grants nothing, and makes no old grant young.
+            if !matches!(what, Question::Canary { .. }) {
+                step.grant.answered(grants, expires);
+            }
             step.note = Some((by.to_owned(), note.to_owned()));
         }
     }

@@ -276,8 +276,11 @@ wrong: [Report]
 incident: OPS-42
 ";
 
-/// By group: resets, restarts, moves and runs of each Workflow, and how many there are.
-const EXPECTED: [((&str, (u32, u32, u32, usize)), u32); 10] = [
+/// A group of Workflows, and resets, restarts, moves and runs of each.
+type Recovered = (&'static str, (u32, u32, u32, usize));
+
+/// What must become of how many.
+const EXPECTED: [(Recovered, u32); 10] = [
     (("order-stuck", (1, 0, 0, 2)), 40),
     (("order-idle", (0, 0, 1, 1)), 20),
     (("shipment", (0, 0, 1, 1)), 30),
@@ -420,8 +423,11 @@ fn decided(records: &[Value]) -> usize {
     decided
 }
 
+/// A test with its name.
+type Case = (&'static str, Box<dyn FnOnce() + Send>);
+
 /// Runs these at the same time: each waits most of the time.
-fn together(cases: Vec<(&'static str, Box<dyn FnOnce() + Send>)>) {
+fn together(cases: Vec<Case>) {
     let running: Vec<_> = cases
         .into_iter()
         .map(|(name, case)| (name, thread::spawn(case)))

@@ -9,5 +9,6 @@ mod engine;
 mod rehearsal;
 mod command_line;
 mod crashes;
+mod stage;
 mod display;
 mod terminal;

@@ -83,7 +83,11 @@ impl Repeats {
         if let Body::StepEnded { place, .. } = &record.body
             && place.iteration > 1
         {
-            self.endings.entry(place.step.clone()).or_default().0 += 1;
+            let (times, kept) = self.endings.entry(place.step.clone()).or_default();
+            *times += 1;
+            if let Some(line) = kept {
+                line.at = record.at;
+            }
         }
     }
 
@@ -208,10 +212,8 @@ impl Account {
         match &record.body {
             Body::Opened { .. } => Vec::new(),
             Body::Asked { .. } => {
-                self.asked = lines.first().map(|line| {
-                    let text = fit(&line.text, QUESTION, self.style().unicode);
-                    text.trim_end_matches('.').to_owned()
-                });
+                let style = self.style();
+                self.asked = lines.first().map(|line| in_short(&line.text, style));
                 Vec::new()
             }
             Body::Answered { answer, by, .. } => {
@@ -287,6 +289,13 @@ impl Account {
         text.gap();
         self.print(&text.into_string());
     }
+}
+
+/// The first sentence of a question, without its period.
+fn in_short(question: &str, style: Style) -> String {
+    let sentence = question.split(". ").next().unwrap_or(question);
+    let text = fit(sentence, QUESTION, style.unicode);
+    text.trim_end_matches('.').to_owned()
 }
 
 /// Hours, minutes and seconds since the beginning.
