@@ -717,7 +717,9 @@ impl Machine {
             });
             return false;
         }
-        if self.memory.halt.is_some() {
+        // Looks in flight were begun before the last write that `--limit` allows.
+        let limit_reached = self.memory.writes >= self.state.flags.limit.unwrap_or(u64::MAX);
+        if self.memory.halt.is_some() || limit_reached {
             return false;
         }
         let step = self.step_model(id);
