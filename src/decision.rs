@@ -703,7 +703,14 @@ fn lost_in_scope(case: &Case<'_>) -> Result<Listed, Box<Verdict>> {
             "a task ran on its target".to_owned(),
         )));
     }
-    let listed = as_listed(look, look.deployment_version.clone());
+    // One that never ran anywhere was claimed and moved all the same: it came from the scope's Version.
+    let wanted = case.table.scope.required_values(VERSION_ATTRIBUTE);
+    let only = wanted.filter(|wanted| wanted.len() == 1);
+    let before = look
+        .deployment_version
+        .clone()
+        .or_else(|| Version::parse(only?.first()?));
+    let listed = as_listed(look, before);
     if case.table.scope.matches(&listed) {
         Ok(listed)
     } else {

@@ -14,11 +14,12 @@ pub const UNPOLLED_AFTER: SignedDuration = SignedDuration::from_secs(30);
 
 /// The health of a Workflow that was moved to `target`, and why. `attempt` is that of the Workflow Task
 /// which was pending when the write was decided on (0 for a new run): what goes beyond the next one is
-/// the target's own failing.
+/// the target's own failing. `moved` is when the write ended: before that nobody could have taken it.
 pub fn health(
     look: &Look,
     target: Option<&Version>,
     attempt: u32,
+    moved: Option<Timestamp>,
     now: Timestamp,
 ) -> (Health, String) {
     let arrived = match target {
@@ -27,7 +28,17 @@ pub fn health(
     };
     let on = target.map_or_else(|| "its Version".to_owned(), ToString::to_string);
     match look.listed.status {
-        status if status.is_open() => open(look, arrived, attempt, &on, now),
+        status if status.is_open() => {
+            // An Override moves a task that was scheduled long ago: its new Worker has it from now on.
+            let waits = look
+                .pending_task
+                .as_ref()
+                .and_then(|task| task.scheduled)
+                .map(|scheduled| {
+                    now.duration_since(moved.map_or(scheduled, |at| scheduled.max(at)))
+                });
+            open(look, arrived, attempt, &on, waits)
+        }
         Status::Completed | Status::ContinuedAsNew if arrived => {
             (Health::Healthy, format!("{} on {on}", look.listed.status))
         }
@@ -46,7 +57,13 @@ pub fn health(
     }
 }
 
-fn open(look: &Look, arrived: bool, attempt: u32, on: &str, now: Timestamp) -> (Health, String) {
+fn open(
+    look: &Look,
+    arrived: bool,
+    attempt: u32,
+    on: &str,
+    waits: Option<SignedDuration>,
+) -> (Health, String) {
     let Some(task) = &look.pending_task else {
         return if arrived {
             (
@@ -57,10 +74,7 @@ fn open(look: &Look, arrived: bool, attempt: u32, on: &str, now: Timestamp) -> (
             (Health::Unproven, "idle: moves at its next event".to_owned())
         };
     };
-    let unpolled = || {
-        task.scheduled
-            .is_some_and(|scheduled| now.duration_since(scheduled) > UNPOLLED_AFTER)
-    };
+    let unpolled = || waits.is_some_and(|waits| waits > UNPOLLED_AFTER);
     if arrived {
         return match task.attempt {
             0 | 1 if !task.started && unpolled() => (

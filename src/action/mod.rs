@@ -99,9 +99,14 @@ impl World {
                     step: &place.step,
                 };
                 let result = workflows::judge(self, &key, &look).await;
+                // The age of what Describe said is what counts, not when its history was read.
+                let (at, result) = match result {
+                    Ok((at, judged)) => (at, Ok(judged)),
+                    Err(problem) => (self.clock.now(), Err(problem)),
+                };
                 Completion::Judged {
                     ordinal,
-                    at: self.clock.now(),
+                    at,
                     result,
                 }
             }
@@ -133,8 +138,9 @@ impl World {
                 key,
                 target,
                 attempt,
+                moved,
             } => {
-                let result = workflows::verify(self, &key, target.as_ref(), attempt).await;
+                let result = workflows::verify(self, &key, target.as_ref(), attempt, moved).await;
                 Completion::Verified {
                     place,
                     ordinal,

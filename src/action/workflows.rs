@@ -91,19 +91,19 @@ pub(crate) struct Looking<'a> {
     pub step: &'a str,
 }
 
-/// Looks at one Workflow, reads as much of its history as the verdict needs, and decides.
+/// Looks at one Workflow, reads as much of its history as the verdict needs, and decides. Also says when
+/// Describe answered.
 pub(crate) async fn judge(
     world: &World,
     key: &WorkflowKey,
     looking: &Looking<'_>,
-) -> Result<Judged, Problem> {
-    Ok(match look_and_judge(world, key, looking).await? {
-        None => Judged::Gone,
-        Some(seen) => Judged::Verdict(
-            Box::new(seen.verdict),
-            Box::new(as_listed(&seen.look, seen.look.effective_version())),
-        ),
-    })
+) -> Result<(Timestamp, Judged), Problem> {
+    let Some(seen) = look_and_judge(world, key, looking).await? else {
+        return Ok((world.now(), Judged::Gone));
+    };
+    let listed = as_listed(&seen.look, seen.look.effective_version());
+    let judged = Judged::Verdict(Box::new(seen.verdict), Box::new(listed));
+    Ok((seen.look.at, judged))
 }
 
 /// Everything that a verdict rests on, for `explain`.
@@ -443,6 +443,7 @@ pub(crate) async fn verify(
     key: &WorkflowKey,
     target: Option<&Version>,
     attempt: u32,
+    moved: Option<Timestamp>,
 ) -> Result<(Health, String), Problem> {
     let look = world
         .temporal
@@ -451,6 +452,6 @@ pub(crate) async fn verify(
         .map_err(|error| problem(&error))?;
     Ok(match look {
         None => (Health::Unproven, "it does not exist any more".to_owned()),
-        Some(look) => health(&look, target, attempt, world.now()),
+        Some(look) => health(&look, target, attempt, moved, world.now()),
     })
 }

@@ -97,6 +97,11 @@ impl Machine {
         };
         let mut effects = self.settlements(place, room);
         effects.extend(self.writes(place, room));
+        if self.memory.declined.contains(&place.step) {
+            self.memory
+                .halt
+                .get_or_insert_with(|| "It was declined.".to_owned());
+        }
         if self.memory.halt.is_some() {
             return self.halt_when_idle(place, effects);
         }
@@ -132,6 +137,15 @@ impl Machine {
             let output = self.applied_output(&place.step);
             self.end(place, StepStatus::Halted, output, &message);
             return Vec::new();
+        }
+        let due = self.memory.again.values().map(|(_, due)| *due);
+        if let (true, true, Some(until)) = (
+            effects.is_empty(),
+            self.is_idle(),
+            due.filter(|due| *due > self.now).min(),
+        ) {
+            let reason = "the next try to settle what is in doubt".to_owned();
+            return vec![Effect::Wait { until, reason }];
         }
         effects
     }
@@ -252,7 +266,8 @@ impl Machine {
         table: &Arc<Table>,
         survey: TableSurvey,
     ) -> Vec<Effect> {
-        if !self.lost_candidates(&place.step).is_empty() && self.memory.listing.is_none() {
+        let first = self.state.step(&place.step).passes == 0 && self.memory.listing.is_none();
+        if first && !self.lost_candidates(&place.step).is_empty() {
             // The look will tell; what it finds is asked about then.
             self.begin_listing(place);
             if let Some(listing) = &mut self.memory.listing {
@@ -330,10 +345,10 @@ impl Machine {
         };
         let rate = self.state.flags.rate.unwrap_or(step.pace.rate);
         // Unattended, a row grows to twice what the plan showed and not further.
-        let within = !extension
-            || rows
-                .iter()
-                .all(|row| row.count <= flag_ceiling(row.planned.unwrap_or(0)));
+        let within = rows.iter().all(|row| match row.planned {
+            Some(planned) => row.count <= flag_ceiling(planned),
+            None => !extension,
+        });
         let what = Question::Rows {
             rows,
             extension,
@@ -423,7 +438,8 @@ impl Machine {
                 let key = entry.current();
                 let moved = entry.treatment == Some(Treatment::Moved)
                     && entry.health != Some(Health::Healthy);
-                if moved && !ledger.holds(id, &key) {
+                let known = |(other, _): &(WorkflowKey, String)| *other == key;
+                if moved && !ledger.holds(id, &key) && !found.iter().any(known) {
                     found.push((key, entry.workflow_type.to_string()));
                 }
             }
@@ -466,7 +482,8 @@ impl Machine {
         let Some(listing) = &self.memory.listing else {
             return;
         };
-        if listing.exhausted || waiting >= AHEAD || !due || self.memory.calling.contains(id) {
+        let enough = waiting >= AHEAD && !self.dry;
+        if listing.exhausted || enough || !due || self.memory.calling.contains(id) {
             return;
         }
         let query = table.scope.clone().fold();
@@ -489,11 +506,17 @@ impl Machine {
         self.memory.calling.remove(&place.step);
         let page = match result {
             Ok(page) => page,
+            Err(problem) if !self.is_idle() && self.gives_up(place, &problem) => {
+                // What is in flight ends first.
+                self.memory.halt.get_or_insert(problem.message);
+                return;
+            }
             Err(problem) => {
                 self.try_again(place, &problem);
                 return;
             }
         };
+        self.memory.tries.remove(place);
         let Ok(table) = self.table(&place.step) else {
             return;
         };
@@ -593,7 +616,15 @@ impl Machine {
                 return;
             }
         };
-        self.memory.again.remove(&ordinal);
+        let id = self.state.ledger.entry(ordinal).step.to_string();
+        if self.state.step(&id).ended.is_some() {
+            // Its step is over: whoever resumes looks again.
+            return;
+        }
+        if !matches!(&judged, Judged::Verdict(verdict, _) if matches!(**verdict, Verdict::Write { .. }))
+        {
+            self.memory.again.remove(&ordinal);
+        }
         let (verdict, listed) = match judged {
             Judged::Gone => {
                 self.emit(Body::Released {
@@ -604,7 +635,6 @@ impl Machine {
             }
             Judged::Verdict(verdict, listed) => (*verdict, listed),
         };
-        let id = self.state.ledger.entry(ordinal).step.to_string();
         let row_id = |machine: &Self, row: usize| {
             machine
                 .memory
@@ -781,7 +811,9 @@ impl Machine {
             .get(&ordinal)
             .map_or(0, |(tries, _)| *tries)
             + 1;
-        if problem.transient && tries < LOOK_TRIES {
+        // That the service cannot be reached says nothing about a write in doubt: it stays so.
+        let in_doubt = self.state.ledger.entry(ordinal).life == Life::InDoubt;
+        if problem.transient && (tries < LOOK_TRIES || in_doubt) {
             let due = self.now + SignedDuration::from_secs(1 << tries.min(5));
             self.memory.again.insert(ordinal, (tries, due));
             return;
@@ -819,8 +851,15 @@ impl Machine {
                 self.emit(Body::Settled {
                     ordinal,
                     settlement: Settlement::NotDone,
-                    evidence,
+                    evidence: evidence.clone(),
                 });
+                self.unhold_canary(ordinal);
+                let problem = Problem {
+                    message: evidence,
+                    transient: true,
+                    not_yet: false,
+                };
+                self.look_again(ordinal, &problem);
             }
             Written::TargetRefused(message) => {
                 let outcome = Outcome::Failed {
@@ -837,17 +876,31 @@ impl Machine {
                     .get_or_insert(format!("The target Version is refused: {message}"));
             }
             Written::Ended(Outcome::Refused { refusal, message }) => {
-                self.refused(ordinal, refusal, message)
+                self.refused(ordinal, refusal, message);
+                self.unhold_canary(ordinal);
             }
             Written::Ended(outcome) => {
+                self.memory.again.remove(&ordinal);
+                let done = matches!(outcome, Outcome::Done { .. });
                 self.emit(Body::Outcome {
                     ordinal,
                     row: String::new(),
                     outcome,
                 });
+                if !done {
+                    self.unhold_canary(ordinal);
+                }
                 self.check_failures(ordinal);
             }
         }
+    }
+
+    /// A write that was not done leaves its place among the canaries to the next one.
+    fn unhold_canary(&mut self, ordinal: Ordinal) {
+        let row = self.state.ledger.entry(ordinal).row.clone();
+        self.memory
+            .held
+            .retain(|_, held| held.why != Why::Canary || Some(held.row.as_str()) != row.as_deref());
     }
 
     fn refused(&mut self, ordinal: Ordinal, refusal: String, message: String) {
@@ -905,11 +958,15 @@ impl Machine {
         match result {
             Ok((settlement, evidence)) => {
                 self.memory.again.remove(&ordinal);
+                let done = matches!(settlement, Settlement::Done { .. });
                 self.emit(Body::Settled {
                     ordinal,
                     settlement,
                     evidence,
                 });
+                if !done {
+                    self.unhold_canary(ordinal);
+                }
                 self.check_failures(ordinal);
             }
             Err(problem) => self.look_again(ordinal, &problem),
@@ -990,6 +1047,7 @@ impl Machine {
                     key: entry.current(),
                     target: entry.target.clone(),
                     attempt: entry.attempt,
+                    moved: entry.ended,
                 };
                 self.memory.busy.insert(ordinal);
                 self.memory
@@ -1024,11 +1082,24 @@ impl Machine {
         members: &[Ordinal],
         wait: std::time::Duration,
     ) -> bool {
+        if members.is_empty() {
+            return true;
+        }
         let entries: Vec<_> = members
             .iter()
             .map(|ordinal| self.state.ledger.entry(*ordinal))
             .collect();
         if entries.iter().any(|entry| entry.life != Life::Done) {
+            return false;
+        }
+        // Only what this attachment has looked at counts: a run may be resumed hours after its writes.
+        let unseen = |ordinal: &Ordinal| {
+            let health = self.state.ledger.entry(*ordinal).health;
+            self.memory.busy.contains(ordinal)
+                || (!matches!(health, Some(Health::Healthy | Health::Unproven))
+                    && !self.memory.canary_due.contains_key(ordinal))
+        };
+        if members.iter().any(unseen) {
             return false;
         }
         let health: Vec<Option<Health>> = entries.iter().map(|entry| entry.health).collect();
@@ -1065,8 +1136,8 @@ impl Machine {
             .filter(|health| **health == Some(Health::Healthy))
             .count();
         let held = self.memory.held.values().any(|held| held.row == row);
-        // After a resume nothing is held yet: whether more would follow is known when the row is over.
-        if healthy > 0 || (!held && self.row_is_over(place)) {
+        // Where nothing is held it stays undecided: what comes later is measured by these few, too.
+        if healthy > 0 {
             let reason = format!(
                 "{healthy} of {} healthy, the others unproven",
                 members.len()
@@ -1180,12 +1251,17 @@ impl Machine {
 
     fn finish_apply(&mut self, place: &Place, table: &Arc<Table>) {
         let id = &place.step;
-        let settled = self.state.ledger.part(id).is_none_or(Part::is_settled);
-        assert!(
-            settled || self.dry,
-            "`{id}` would end with Workflows undecided"
-        );
         let output = self.applied_output(id);
+        let settled = self.state.ledger.part(id).is_none_or(Part::is_settled);
+        if !settled && !self.dry {
+            self.end(
+                place,
+                StepStatus::Halted,
+                output,
+                "Some Workflows are undecided.",
+            );
+            return;
+        }
         let unmatched = self.state.step(id).unmatched.clone();
         let unmatched_total: u64 = unmatched.values().map(|leftover| leftover.count).sum();
         let bound = self

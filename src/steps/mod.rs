@@ -189,6 +189,8 @@ pub enum Effect {
         target: Option<Version>,
         /// See [`crate::health::health`].
         attempt: u32,
+        /// When the write ended.
+        moved: Option<Timestamp>,
     },
     /// Ask somebody.
     Ask {
@@ -519,6 +521,8 @@ impl Machine {
     pub(crate) fn end(&mut self, place: &Place, status: StepStatus, output: Value, message: &str) {
         self.memory.observed.remove(place);
         self.memory.tries.remove(place);
+        self.memory.declined.remove(&place.step);
+        self.memory.asking = None;
         // The next iteration counts anew: what was nothing may be something by then.
         self.memory.surveys.remove(&place.step);
         self.memory.listing = None;
@@ -611,6 +615,9 @@ impl Machine {
     }
 
     fn answered(&mut self, question: u32, reply: Reply) {
+        if self.memory.asking != Some(question) {
+            return;
+        }
         self.memory.asking = None;
         let Some((place, what)) = self.state.asked.get(&question).cloned() else {
             return;

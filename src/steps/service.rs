@@ -176,6 +176,9 @@ impl Machine {
         if self.state.step(&place.step).grant.holds(self.now) {
             return true;
         }
+        if self.step_model(&place.step).confirm.is_some() {
+            return false;
+        }
         self.runbook.all_steps().into_iter().any(|step| {
             let StepBody::Action { action: other, .. } = &step.body else {
                 return false;
@@ -285,6 +288,12 @@ impl Machine {
     }
 
     /// A transient failure is tried again as `retry` says; another one ends the step.
+    /// Whether one more failure ends the step.
+    pub(super) fn gives_up(&self, place: &Place, problem: &Problem) -> bool {
+        let tries = self.memory.tries.get(place).map_or(0, |(tries, _)| *tries) + 1;
+        !problem.transient || tries >= self.step_model(&place.step).retry.attempts
+    }
+
     pub(super) fn try_again(&mut self, place: &Place, problem: &Problem) {
         let retry = self.step_model(&place.step).retry;
         let tries = self.memory.tries.get(place).map_or(0, |(tries, _)| *tries) + 1;

@@ -206,7 +206,7 @@ impl State {
                 self.user.clone_from(user);
                 self.host.clone_from(host);
                 self.ended = None;
-                self.reopen();
+                self.reopen(at);
             }
             Body::StepStarted { place } => self.started(place, at)?,
             Body::Asked {
@@ -292,8 +292,12 @@ impl State {
                 message,
             } => self.step_ended(place, *status, output, message)?,
             Body::Ended { status, .. } => self.ended = Some(*status),
-            Body::Released { .. }
-            | Body::Retried { .. }
+            Body::Released { ordinal, .. } => {
+                let step = self.ledger.entry(*ordinal).step.to_string();
+                let step = self.step_mut(&step)?;
+                step.claimed = step.claimed.saturating_sub(1);
+            }
+            Body::Retried { .. }
             | Body::Outcome { .. }
             | Body::Settled { .. }
             | Body::Verified { .. }
@@ -384,10 +388,15 @@ impl State {
     }
 
     /// What halted or failed is taken up again by whoever attaches.
-    fn reopen(&mut self) {
+    fn reopen(&mut self, at: Timestamp) {
+        let attached = self.attached;
         for step in self.steps.values_mut() {
             if step.ended.is_some_and(|status| !status.passes()) {
                 step.ended = None;
+                // Its time begins anew, and so does the proof of a canary that failed.
+                step.started_attached = attached;
+                step.canaries.retain(|_, passed| *passed);
+                step.canary_since.values_mut().for_each(|since| *since = at);
                 step.passes = 0;
                 step.pass_claimed = 0;
             }

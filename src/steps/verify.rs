@@ -116,6 +116,7 @@ impl Machine {
                 key: entry.current(),
                 target: entry.target.clone(),
                 attempt: entry.attempt,
+                moved: entry.ended,
             });
         }
         effects

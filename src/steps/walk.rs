@@ -367,7 +367,8 @@ impl Machine {
                 return None;
             }
         }
-        if left + unmatched == 0 {
+        // Skipped rows hold a loop up as refused Workflows do.
+        if left + unmatched == 0 && self.state.flags.skip_rows.is_empty() {
             return None;
         }
         Some(format!(
