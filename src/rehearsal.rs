@@ -276,6 +276,8 @@ pub struct Rehearsed {
     pub failures: Vec<String>,
     /// Writes that reached the service.
     pub writes: usize,
+    /// Calls that the service refused for their rate.
+    pub refused: u64,
 }
 
 /// How a rehearsal is run.
@@ -366,6 +368,7 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
         exits,
         failures,
         writes: stage.simulator.write_count(),
+        refused: stage.writing.refused(),
     })
 }
 

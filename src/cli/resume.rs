@@ -234,6 +234,38 @@ fn secrets(runbook: &Runbook, arguments: &Arguments) -> Vec<String> {
     arguments.params.iter().filter(is_secret).cloned().collect()
 }
 
+/// Why a step's end cannot be accepted: it has none, or writes of it are still in doubt.
+fn not_acceptable(machine: &Machine, id: &str) -> Option<Diagnostic> {
+    let state = machine.state();
+    let within = |step: &&str| *step == id || state.parent(step) == Some(id);
+    let steps = machine.runbook().all_steps();
+    let ids: Vec<&str> = steps
+        .iter()
+        .map(|step| step.id.as_str())
+        .filter(within)
+        .collect();
+    let problem = |message| Some(Diagnostic::plain(Kind::Usage, message));
+    let stopped = |step: &&str| {
+        state
+            .step(step)
+            .ended
+            .is_some_and(|status| !status.passes())
+    };
+    if !ids.iter().any(|step| stopped(step)) {
+        return problem(format!("--accept {id}: the step did not halt or fail"));
+    }
+    let parts = ids.iter().filter_map(|step| state.ledger.part(step));
+    let doubt: usize = parts
+        .map(|part| part.intended.len() + part.in_doubt.len())
+        .sum();
+    if doubt > 0 {
+        return problem(format!(
+            "--accept {id}: {doubt} writes of it are in doubt; resume once without --accept, which settles them"
+        ));
+    }
+    None
+}
+
 /// The flags as the journal keeps them.
 fn flags(arguments: &Arguments, machine: &Machine) -> Result<Flags, Vec<Diagnostic>> {
     let runbook = machine.runbook();
@@ -242,12 +274,11 @@ fn flags(arguments: &Arguments, machine: &Machine) -> Result<Flags, Vec<Diagnost
         Err(problems) => (Flags::default(), problems),
     };
     let names = Names::of(runbook);
-    problems.extend(
-        arguments
-            .accept
-            .iter()
-            .filter_map(|step| names.step("--accept", step)),
-    );
+    problems.extend(arguments.accept.iter().filter_map(|step| {
+        names
+            .step("--accept", step)
+            .or_else(|| not_acceptable(machine, step))
+    }));
     let secrets = secrets(runbook, arguments);
     let mut tried = machine.state().parameters.clone();
     for given in arguments

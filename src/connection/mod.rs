@@ -26,7 +26,7 @@ pub use error::{ConnectError, ConnectProblem};
 pub use settings::{Secret, Settings, Tls};
 pub use transport::{Access, DEADLINE_WORDING, InMemory, READS, REFUSED_BY_GATE};
 
-use transport::{Backend, Transport};
+use transport::{Backend, Meter, Transport};
 
 /// An open connection. Cheap to clone; clones share it.
 #[derive(Clone)]
@@ -34,7 +34,7 @@ pub struct Connection {
     client: temporalio_client::Connection,
     settings: Arc<Settings>,
     access: Access,
-    refused: Arc<AtomicU64>,
+    meter: Arc<Meter>,
 }
 
 impl Connection {
@@ -64,7 +64,7 @@ impl Connection {
         access: Access,
     ) -> Result<Self, ConnectError> {
         let transport = Transport::new(access, settings.call_timeout, backend);
-        let refused = transport.refused();
+        let meter = transport.meter();
         let target = Url::parse(&settings.url()).map_err(|error| {
             ConnectError::configuration(format!("the address is not valid: {error}"))
         })?;
@@ -85,7 +85,7 @@ impl Connection {
             client,
             settings: Arc::new(settings.clone()),
             access,
-            refused,
+            meter,
         })
     }
 
@@ -121,7 +121,13 @@ impl Connection {
 
     /// Calls so far that the service refused for their rate, reads that were tried again included.
     pub fn refused(&self) -> u64 {
-        self.refused.load(Ordering::Relaxed)
+        self.meter.refused.load(Ordering::Relaxed)
+    }
+
+    /// Calls so far that were answered, and how many microseconds they took together.
+    pub fn answered(&self) -> (u64, u64) {
+        let load = |number: &AtomicU64| number.load(Ordering::Relaxed);
+        (load(&self.meter.answered), load(&self.meter.microseconds))
     }
 
     /// Whether writes are let through.

@@ -76,13 +76,30 @@ impl Backend {
     }
 }
 
+/// What calls came to: how many the service refused for their rate, how many it answered, and how long
+/// the answers took.
+#[derive(Debug, Default)]
+pub(super) struct Meter {
+    pub(super) refused: AtomicU64,
+    pub(super) answered: AtomicU64,
+    pub(super) microseconds: AtomicU64,
+}
+
+impl Meter {
+    fn answered(&self, latency: Duration) {
+        let microseconds = u64::try_from(latency.as_micros()).unwrap_or(u64::MAX);
+        self.microseconds.fetch_add(microseconds, Ordering::Relaxed);
+        self.answered.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 /// Gate, deadline, backend.
 #[derive(Clone)]
 pub(super) struct Transport {
     access: Access,
     call_timeout: Duration,
     backend: Backend,
-    refused: Arc<AtomicU64>,
+    meter: Arc<Meter>,
 }
 
 impl Transport {
@@ -91,13 +108,13 @@ impl Transport {
             access,
             call_timeout,
             backend,
-            refused: Arc::default(),
+            meter: Arc::default(),
         }
     }
 
-    /// Counts calls that the service refused for their rate, as they come.
-    pub(super) fn refused(&self) -> Arc<AtomicU64> {
-        self.refused.clone()
+    /// What calls came to, as they come.
+    pub(super) fn meter(&self) -> Arc<Meter> {
+        self.meter.clone()
     }
 
     #[allow(clippy::type_complexity)] // the client's own signature
@@ -127,17 +144,20 @@ impl Transport {
             Err(_elapsed) => Err(deadline(limit)),
         };
         match result {
-            Ok(proto) => Ok(GrpcSuccessResponse {
-                headers: HeaderMap::new(),
-                proto,
-            }),
+            Ok(proto) => {
+                self.meter.answered(started.elapsed());
+                Ok(GrpcSuccessResponse {
+                    headers: HeaderMap::new(),
+                    proto,
+                })
+            }
             // The channel's own timer may win the race, and says Cancelled.
             Err(status) if status.code() == Code::Cancelled && started.elapsed() >= limit => {
                 Err(deadline(limit))
             }
             Err(status) => {
                 if status.code() == Code::ResourceExhausted {
-                    self.refused.fetch_add(1, Ordering::Relaxed);
+                    self.meter.refused.fetch_add(1, Ordering::Relaxed);
                 }
                 Err(status)
             }

@@ -19,9 +19,9 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::action::World;
 use crate::journal::{Journal, JournalError};
 use crate::pace::{Pacer, Verdict};
-use crate::record::{Outcome, Place, Record};
+use crate::record::{Place, Record};
 use crate::runbook::{Pace, StepBody};
-use crate::steps::{Completion, Effect, Finish, Machine, Room, Written};
+use crate::steps::{Completion, Effect, Finish, Machine, Room};
 use kill::KillSwitch;
 pub use ports::{Asking, Display, Operator, Progress, Reply};
 
@@ -131,8 +131,12 @@ impl Loop<'_> {
     ) -> (Vec<Effect>, Option<SignedDuration>) {
         let slots = (pace.pacer.concurrency() as usize).saturating_sub(flight.len());
         let mut due = None;
+        let mut taken = false;
         let mut token = || match pace.pacer.take(now) {
-            Ok(()) => true,
+            Ok(()) => {
+                taken = true;
+                true
+            }
             Err(left) => {
                 due = SignedDuration::try_from(left).ok();
                 false
@@ -144,6 +148,9 @@ impl Loop<'_> {
             starved: false,
         };
         let effects = self.machine.next(now, &mut room);
+        if taken {
+            pace.used = Some(now);
+        }
         (effects, due)
     }
 
@@ -176,10 +183,7 @@ impl Loop<'_> {
             return self.ask(question, place, what, word);
         }
         let world = self.world.clone();
-        let paced = matches!(
-            effect,
-            Effect::Write { .. } | Effect::Look { .. } | Effect::Verify { .. }
-        );
+        let paced = matches!(effect, Effect::Look { .. } | Effect::Verify { .. });
         async move {
             let started = world.clock.now();
             let completion = world
@@ -273,16 +277,11 @@ impl Loop<'_> {
         let now = self.world.clock.now();
         self.kill.after(&performed.completion)?;
         if let Some(latency) = performed.latency {
-            let verdict = if is_refused(&performed.completion) {
-                Verdict::Refused
-            } else {
-                Verdict::Accepted
-            };
-            pace.pacer.done(
-                now,
-                Duration::try_from(latency).unwrap_or(Duration::ZERO),
-                verdict,
-            );
+            // One token, one report: a look, with the write that follows it, is one unit of the pace.
+            // What was refused on the way is counted where calls arrive (`note_refusals`).
+            let latency = Duration::try_from(latency).unwrap_or(Duration::ZERO);
+            let latency = pace.latency(&self.world).unwrap_or(latency);
+            pace.pacer.done(now, latency, Verdict::Accepted);
         }
         self.machine.complete(performed.completion, now);
         Ok(())
@@ -301,19 +300,14 @@ impl Loop<'_> {
     }
 }
 
-/// A write that the service refused for its rate.
-fn is_refused(completion: &Completion) -> bool {
-    matches!(
-        completion,
-        Completion::Written { written: Written::Ended(Outcome::Unknown { code, .. }), .. } if code == "RESOURCE_EXHAUSTED"
-    )
-}
-
 /// The pacer, with the step whose pace it keeps.
 struct Paced {
     pacer: Pacer,
     step: Option<String>,
     refused: u64,
+    answered: (u64, u64),
+    /// When the latest token was taken.
+    used: Option<Timestamp>,
 }
 
 impl Paced {
@@ -323,6 +317,8 @@ impl Paced {
             pacer: Pacer::new(pace.rate, pace.concurrency),
             step: None,
             refused: world.temporal.connection().refused(),
+            answered: world.temporal.connection().answered(),
+            used: None,
         }
     }
 
@@ -343,11 +339,26 @@ impl Paced {
         self.step = id;
     }
 
+    /// How long a call takes to be answered, since it was last asked about: without the pauses between
+    /// tries, which say nothing about the service's load that a refusal does not say.
+    fn latency(&mut self, world: &World) -> Option<Duration> {
+        let (count, microseconds) = world.temporal.connection().answered();
+        let (count_before, microseconds_before) =
+            std::mem::replace(&mut self.answered, (count, microseconds));
+        (microseconds - microseconds_before)
+            .checked_div(count - count_before)
+            .map(Duration::from_micros)
+    }
+
     /// Reads that the service refused for their rate count, too.
     fn note_refusals(&mut self, world: &World, now: Timestamp) {
         let refused = world.temporal.connection().refused();
-        for _ in self.refused..refused {
-            self.pacer.refused(now);
+        // What a survey or a listing was refused says nothing about a pace that was not in use.
+        let in_use = self
+            .used
+            .is_some_and(|used| now.duration_since(used) < SignedDuration::from_secs(2));
+        for _ in (self.refused..refused).filter(|_| in_use) {
+            self.pacer.done(now, Duration::ZERO, Verdict::Refused);
         }
         self.refused = refused;
     }

@@ -64,7 +64,8 @@ impl Machine {
             });
         }
         let effects = self.verify_looks(place, room);
-        if !effects.is_empty() || !self.is_idle() {
+        // Lacking only a token of the pace is not the end of a round.
+        if !effects.is_empty() || !self.is_idle() || room.starved {
             return effects;
         }
         self.end_round(place, &with)
@@ -104,6 +105,13 @@ impl Machine {
         }
         let mut effects = Vec::new();
         while room.slots > 0 {
+            if round.todo.is_empty() {
+                break;
+            }
+            if !(room.token)() {
+                room.starved = true;
+                break;
+            }
             let Some(ordinal) = round.todo.pop_first() else {
                 break;
             };

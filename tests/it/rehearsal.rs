@@ -167,3 +167,72 @@ fn killed_before_and_after_every_effect_nothing_is_done_twice_or_lost() {
         killed_at(Point::AfterEffect(number));
     }
 }
+
+/// A service that allows `limit` calls a second, and 1,500 Workflows to move.
+fn limited(limit: u32) -> Rehearsed {
+    let text = format!(
+        r#"
+schema: rehearsal/v1
+params:
+  bad: orders:bad
+  previous: orders:good
+  safe: orders:safe
+  classes: {{ Shipment: move_only }}
+  incident: OPS-42
+world:
+  limits: {{ rate_limit: {limit} }}
+  deployments:
+    orders:
+      current: bad
+      versions:
+        good: {{ task_queues: [orders], behaves: complete }}
+        bad: {{ task_queues: [orders], behaves: fail_tasks, stops_when: drained }}
+        safe: {{ task_queues: [orders], behaves: complete }}
+  workflows:
+    - {{ type: Shipment, id: shipment, count: 1500, version: bad, task: unpolled }}
+scenarios:
+  limited:
+    expect:
+      workflows: [{{ id: shipment, count: 1500, moves: 1, resets: 0, runs: 1 }}]
+"#
+    );
+    let (runbook, _) = flagship();
+    let rehearsal = Rehearsal::parse("limited.rehearsal.yaml", text.as_bytes());
+    let rehearsed = run(&runbook, &rehearsal.expect("valid"), "limited", None);
+    assert!(rehearsed.failures.is_empty(), "{:#?}", rehearsed.failures);
+    rehearsed
+}
+
+/// Simulated time between the first write behind the canary and the 1,400th after it. What a refused
+/// write leaves in doubt is settled 20 s later and is not part of the pace.
+fn writing_seconds(rehearsed: &Rehearsed) -> f64 {
+    use runbook::record::Body;
+    let mut intents = rehearsed
+        .records
+        .iter()
+        .filter(|record| matches!(record.body, Body::Intent { .. }))
+        .map(|record| record.at);
+    let first = intents.nth(5).expect("intents");
+    let last = intents.nth(1399).expect("intents");
+    last.duration_since(first).as_secs_f64()
+}
+
+#[test]
+fn the_pace_finds_what_the_service_allows() {
+    for limit in [60, 120, 250] {
+        let rehearsed = limited(limit);
+        // Each Workflow is a Describe and an UpdateWorkflowExecutionOptions.
+        let calls = 2.0 * 1400.0;
+        let used = calls / writing_seconds(&rehearsed) / f64::from(limit);
+        #[allow(clippy::cast_precision_loss)]
+        let refused = rehearsed.refused as f64 / rehearsed.facts.calls.values().sum::<u64>() as f64;
+        assert!(
+            used >= 0.85,
+            "{limit} a second: {used:.2} of it used, {refused:.3} refused"
+        );
+        assert!(
+            refused < 0.03,
+            "{limit} a second: {used:.2} of it used, {refused:.3} refused"
+        );
+    }
+}
