@@ -251,7 +251,7 @@ fn not_acceptable(machine: &Machine, id: &str) -> Option<Diagnostic> {
             .ended
             .is_some_and(|status| !status.passes())
     };
-    if !ids.iter().any(|step| stopped(step)) {
+    if !ids.iter().any(stopped) {
         return problem(format!("--accept {id}: the step did not halt or fail"));
     }
     let parts = ids.iter().filter_map(|step| state.ledger.part(step));
