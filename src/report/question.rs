@@ -10,7 +10,10 @@ pub fn question_in_short(question: &Question) -> String {
             rows, extension, ..
         } => {
             let all: u64 = rows.iter().map(|row| row.count).sum();
-            let what = format!("write to {}", count(all, "Workflow"));
+            // Rows that only the look tells apart may count the same Workflows.
+            let unsure = rows.iter().any(|row| row.certainty == Certainty::AtMost);
+            let most = if unsure { "at most " } else { "" };
+            let what = format!("write to {most}{}", count(all, "Workflow"));
             let rows = count(rows.len() as u64, "row");
             match extension {
                 true => format!("{what} in {rows}, more than was granted"),
