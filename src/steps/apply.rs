@@ -315,9 +315,13 @@ impl Machine {
                 query: table.row_query(index).render(),
                 condition: table.condition(index),
                 count: grant.used(&row.id) + count,
-                certainty: found
-                    .and_then(|row| row.certainty)
-                    .unwrap_or(Certainty::AtMost),
+                certainty: match held {
+                    // Looked at, each of them.
+                    Some(_) => Certainty::Exact,
+                    None => found
+                        .and_then(|row| row.certainty)
+                        .unwrap_or(Certainty::AtMost),
+                },
                 planned: planned
                     .and_then(|survey| survey.row(&row.id))
                     .map(|row| row.count),
