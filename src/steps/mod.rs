@@ -9,12 +9,16 @@
 //! - [`state`]: the durable fold of each step.
 //! - [`walk`]: which step is at work; loops, conditions, endings.
 //! - [`service`]: steps that are one call of an action, a person or a condition.
-//! - [`apply`]: steps over Workflows: survey, question, claims, looks, writes, canaries.
+//! - [`apply`]: steps over Workflows: survey, question, claims, looks, passes.
+//! - [`taking`]: what becomes of looks and writes: intents, outcomes, limits.
+//! - [`canary`]: the first few of each row, then proof.
 //! - [`verify`]: health of what earlier steps recovered.
 
 pub mod apply;
+pub mod canary;
 pub mod service;
 pub mod state;
+pub mod taking;
 pub mod verify;
 pub mod walk;
 

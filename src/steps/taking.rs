@@ -1,0 +1,389 @@
+//! Takes in what became of looks, writes and settlements: outcomes, intents, limits.
+//!
+//! Pure. Here a verdict becomes an intent, if the grant, the limits, the canary and the flags allow it;
+//! and here a call's end becomes an outcome, or doubt.
+
+use jiff::{SignedDuration, Timestamp};
+
+use super::apply::{Held, WRITE_DEADLINE, Why};
+use super::{Judged, Machine, Problem, Written};
+use crate::decision::Verdict;
+use crate::ledger::Life;
+use crate::plan::add_leftover;
+use crate::record::{Body, Ordinal, Outcome, Settlement};
+
+/// Tries of a look that fails for a passing reason.
+const LOOK_TRIES: u32 = 5;
+
+impl Machine {
+    pub(super) fn judged(
+        &mut self,
+        ordinal: Ordinal,
+        at: Timestamp,
+        result: Result<Judged, Problem>,
+    ) {
+        self.memory.busy.remove(&ordinal);
+        let judged = match result {
+            Ok(judged) => judged,
+            Err(problem) => {
+                self.look_again(ordinal, &problem);
+                return;
+            }
+        };
+        let id = self.state.ledger.entry(ordinal).step.to_string();
+        if self.state.step(&id).ended.is_some() {
+            // Its step is over: whoever resumes looks again.
+            return;
+        }
+        if !matches!(&judged, Judged::Verdict(verdict, _) if matches!(**verdict, Verdict::Write { .. }))
+        {
+            self.memory.again.remove(&ordinal);
+        }
+        let (verdict, listed) = match judged {
+            Judged::Gone => {
+                self.emit(Body::Released {
+                    ordinal,
+                    reason: "it does not exist any more".to_owned(),
+                });
+                return;
+            }
+            Judged::Verdict(verdict, listed) => (*verdict, listed),
+        };
+        let row_id = |machine: &Self, row: usize| {
+            machine
+                .memory
+                .tables
+                .get(&id)
+                .and_then(|table| table.rows.get(row))
+                .map(|row| row.id.clone())
+                .unwrap_or_default()
+        };
+        match verdict {
+            Verdict::Release(reason) => self.emit(Body::Released { ordinal, reason }),
+            Verdict::Skip { row, reason } => {
+                let row = row.map(|row| row_id(self, row)).unwrap_or_default();
+                self.emit(Body::Outcome {
+                    ordinal,
+                    row,
+                    outcome: Outcome::Skipped { reason },
+                });
+            }
+            Verdict::Refuse {
+                row,
+                refusal,
+                message,
+            } => {
+                let row = row.map(|row| row_id(self, row)).unwrap_or_default();
+                self.emit(Body::Outcome {
+                    ordinal,
+                    row,
+                    outcome: Outcome::Refused { refusal, message },
+                });
+            }
+            Verdict::Unmatched => {
+                if let Some(listing) = &mut self.memory.listing {
+                    add_leftover(&mut listing.unmatched, &listed);
+                }
+                self.emit(Body::Released {
+                    ordinal,
+                    reason: "no row takes it".to_owned(),
+                });
+            }
+            // The look reads on until it needs nothing more.
+            Verdict::Read(_) => self.emit(Body::Released {
+                ordinal,
+                reason: "its history could not be read".to_owned(),
+            }),
+            Verdict::Write {
+                row,
+                strategy,
+                treatment,
+                write,
+                seen,
+            } => {
+                let row = row_id(self, row);
+                if self.may_write(&id, ordinal, &row) {
+                    self.memory.looked.insert(ordinal, at);
+                    self.memory.writes += 1;
+                    let deadline = self.now + WRITE_DEADLINE;
+                    self.emit(Body::Intent {
+                        ordinal,
+                        row,
+                        strategy,
+                        treatment,
+                        write,
+                        seen,
+                        deadline,
+                    });
+                } else if self.dry {
+                    let does = self
+                        .memory
+                        .tables
+                        .get(&id)
+                        .and_then(|table| table.strategies.get(&strategy));
+                    let what = does
+                        .map(|strategy| strategy.call.does())
+                        .unwrap_or_default();
+                    self.emit(Body::Outcome {
+                        ordinal,
+                        row,
+                        outcome: Outcome::Would { what },
+                    });
+                }
+            }
+        }
+    }
+
+    /// Whether a write to `row` may happen now; if not, holds the claim back or decides it.
+    fn may_write(&mut self, id: &str, ordinal: Ordinal, row: &str) -> bool {
+        if self.dry {
+            *self
+                .memory
+                .dry_looks
+                .entry(format!("{id}/{row}"))
+                .or_default() += 1;
+            return false;
+        }
+        if self
+            .state
+            .flags
+            .skip_rows
+            .iter()
+            .any(|skipped| skipped == row)
+        {
+            let outcome = Outcome::Skipped {
+                reason: format!("row `{row}` is skipped (--skip-row)"),
+            };
+            self.emit(Body::Outcome {
+                ordinal,
+                row: row.to_owned(),
+                outcome,
+            });
+            return false;
+        }
+        // Looks in flight were begun before the last write that `--limit` allows.
+        let limit_reached = self.memory.writes >= self.state.flags.limit.unwrap_or(u64::MAX);
+        if self.memory.halt.is_some() || limit_reached {
+            return false;
+        }
+        let step = self.step_model(id);
+        let state = self.state.step(id);
+        let used = state.grant.total_used();
+        let bound = step
+            .limits
+            .max_workflows
+            .map(|bound| bound.of(state.grant.total()));
+        if let Some(bound) = bound.filter(|bound| used >= *bound) {
+            self.hit_limit(id, "max_workflows", used + 1, bound);
+            return false;
+        }
+        if state.grant.allows(row, self.now).is_err() {
+            self.memory.held.insert(
+                ordinal,
+                Held {
+                    row: row.to_owned(),
+                    why: Why::Grant,
+                },
+            );
+            return false;
+        }
+        if step
+            .canary
+            .is_some_and(|canary| !self.canary_has_room(id, row, canary.count))
+        {
+            self.memory.held.insert(
+                ordinal,
+                Held {
+                    row: row.to_owned(),
+                    why: Why::Canary,
+                },
+            );
+            return false;
+        }
+        true
+    }
+
+    fn hit_limit(&mut self, id: &str, limit: &str, value: u64, bound: u64) {
+        if self.memory.halt.is_none() {
+            let place = self.state.place_of(id);
+            self.emit(Body::LimitHit {
+                place,
+                limit: limit.to_owned(),
+                value,
+                bound,
+            });
+            self.memory.halt = Some(format!(
+                "`{limit}` was reached: {value}, and {bound} are allowed."
+            ));
+        }
+    }
+
+    fn look_again(&mut self, ordinal: Ordinal, problem: &Problem) {
+        let tries = self
+            .memory
+            .again
+            .get(&ordinal)
+            .map_or(0, |(tries, _)| *tries)
+            + 1;
+        // That the service cannot be reached says nothing about a write in doubt: it stays so.
+        let in_doubt = self.state.ledger.entry(ordinal).life == Life::InDoubt;
+        if problem.transient && (tries < LOOK_TRIES || in_doubt) {
+            let due = self.now + SignedDuration::from_secs(1 << tries.min(5));
+            self.memory.again.insert(ordinal, (tries, due));
+            return;
+        }
+        self.memory.again.remove(&ordinal);
+        if self.state.ledger.entry(ordinal).life == Life::Claimed {
+            let outcome = Outcome::Failed {
+                code: String::new(),
+                message: format!("could not be looked at: {}", problem.message),
+            };
+            self.emit(Body::Outcome {
+                ordinal,
+                row: String::new(),
+                outcome,
+            });
+            self.check_failures(ordinal);
+        } else {
+            let evidence = format!("the service cannot be asked: {}", problem.message);
+            self.emit(Body::Settled {
+                ordinal,
+                settlement: Settlement::Unknown,
+                evidence,
+            });
+            self.check_failures(ordinal);
+        }
+    }
+
+    pub(super) fn written(&mut self, ordinal: Ordinal, written: Written) {
+        self.memory.busy.remove(&ordinal);
+        self.memory.looked.remove(&ordinal);
+        match written {
+            Written::Stale => {
+                self.memory.writes = self.memory.writes.saturating_sub(1);
+                let evidence = "the look was too old; nothing was sent".to_owned();
+                self.emit(Body::Settled {
+                    ordinal,
+                    settlement: Settlement::NotDone,
+                    evidence: evidence.clone(),
+                });
+                self.unhold_canary(ordinal);
+                let problem = Problem {
+                    message: evidence,
+                    transient: true,
+                    not_yet: false,
+                };
+                self.look_again(ordinal, &problem);
+            }
+            Written::TargetRefused(message) => {
+                let outcome = Outcome::Failed {
+                    code: "FailedPrecondition".to_owned(),
+                    message: message.clone(),
+                };
+                self.emit(Body::Outcome {
+                    ordinal,
+                    row: String::new(),
+                    outcome,
+                });
+                self.memory
+                    .halt
+                    .get_or_insert(format!("The target Version is refused: {message}"));
+            }
+            Written::Ended(Outcome::Refused { refusal, message }) => {
+                self.refused(ordinal, refusal, message);
+                self.unhold_canary(ordinal);
+            }
+            Written::Ended(outcome) => {
+                self.memory.again.remove(&ordinal);
+                let done = matches!(outcome, Outcome::Done { .. });
+                self.emit(Body::Outcome {
+                    ordinal,
+                    row: String::new(),
+                    outcome,
+                });
+                if !done {
+                    self.unhold_canary(ordinal);
+                }
+                self.check_failures(ordinal);
+            }
+        }
+    }
+
+    /// A write that was not done leaves its place among the canaries to the next one.
+    fn unhold_canary(&mut self, ordinal: Ordinal) {
+        let row = self.state.ledger.entry(ordinal).row.clone();
+        self.memory
+            .held
+            .retain(|_, held| held.why != Why::Canary || Some(held.row.as_str()) != row.as_deref());
+    }
+
+    fn refused(&mut self, ordinal: Ordinal, refusal: String, message: String) {
+        let entry = self.state.ledger.entry(ordinal);
+        let strategy = entry
+            .intent
+            .as_ref()
+            .map(|intent| intent.strategy.clone())
+            .unwrap_or_default();
+        let table = self.memory.tables.get(&*entry.step);
+        let falls_back = table
+            .and_then(|table| table.strategies.get(&strategy))
+            .is_some_and(|strategy| strategy.fallback.contains_key(&refusal));
+        if falls_back {
+            self.emit(Body::Barred {
+                ordinal,
+                strategy,
+                refusal,
+                message,
+            });
+        } else {
+            self.emit(Body::Outcome {
+                ordinal,
+                row: String::new(),
+                outcome: Outcome::Refused { refusal, message },
+            });
+        }
+    }
+
+    fn check_failures(&mut self, ordinal: Ordinal) {
+        let id = self.state.ledger.entry(ordinal).step.to_string();
+        let Some(bound) = self.step_model(&id).limits.max_failures else {
+            return;
+        };
+        let failed = self.failed(&id);
+        let bound = bound.of(self.state.step(&id).grant.total());
+        if failed > bound {
+            self.hit_limit(&id, "max_failures", failed, bound);
+        }
+    }
+
+    pub(super) fn failed(&self, id: &str) -> u64 {
+        self.state
+            .ledger
+            .part(id)
+            .map_or(0, |part| part.counts.failed + part.counts.unknown)
+    }
+
+    pub(super) fn settled(
+        &mut self,
+        ordinal: Ordinal,
+        result: Result<(Settlement, String), Problem>,
+    ) {
+        self.memory.busy.remove(&ordinal);
+        match result {
+            Ok((settlement, evidence)) => {
+                self.memory.again.remove(&ordinal);
+                let done = matches!(settlement, Settlement::Done { .. });
+                self.emit(Body::Settled {
+                    ordinal,
+                    settlement,
+                    evidence,
+                });
+                if !done {
+                    self.unhold_canary(ordinal);
+                }
+                self.check_failures(ordinal);
+            }
+            Err(problem) => self.look_again(ordinal, &problem),
+        }
+    }
+}
