@@ -20,9 +20,14 @@ use runbook::steps::{Finish, Machine};
 fn main() {
     divan::main();
     if let Some(peak) = peak_memory() {
-        let note = format!("peak memory of this process: {} MB\n", peak / 1024);
-        let _closed = std::io::Write::write_all(&mut std::io::stderr(), note.as_bytes());
+        note(&format!("peak memory of this process: {} MB", peak / 1024));
     }
+}
+
+/// A line beside the figures.
+fn note(text: &str) {
+    let _closed =
+        std::io::Write::write_all(&mut std::io::stderr(), format!("\n{text}\n").as_bytes());
 }
 
 /// Kilobytes, where the system says so.
@@ -169,4 +174,10 @@ scenarios:
     }));
     let rehearsed = rehearsed.expect("it takes place");
     assert!(rehearsed.failures.is_empty(), "{:?}", rehearsed.failures);
+    let bytes: usize = rehearsed
+        .records
+        .iter()
+        .map(|record| serde_json::to_vec(record).map_or(0, |line| line.len()))
+        .sum();
+    note(&format!("journal: {} bytes a Workflow", bytes / 100_000));
 }
