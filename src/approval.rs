@@ -124,13 +124,6 @@ impl Grant {
     pub fn total_used(&self) -> u64 {
         self.rows.values().map(|share| share.used).sum()
     }
-
-    /// Old answers do not outlive the attachment in which a person would have to be asked again.
-    pub fn expire(&mut self, now: Timestamp) {
-        if self.expires.is_some_and(|expires| expires <= now) {
-            self.expires = None;
-        }
-    }
 }
 
 /// What is granted where `count` Workflows were shown: a tenth more, for those that come meanwhile.

@@ -353,7 +353,7 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
             ..Flags::default()
         };
     }
-    let records = crate::journal::Journal::open_memory_records(&memory);
+    let records = read_back(&memory)?.0;
     let facts = stage.simulator.facts();
     let failures = check(
         &scenario.expect,
@@ -509,11 +509,17 @@ fn world_error(error: WorldError) -> Impossible {
     Impossible::World(error.to_string())
 }
 
-/// What a killed run left behind.
-fn from_journal(memory: &Memory) -> Result<(Machine, Journal), Impossible> {
+/// What a run left behind: its records, and the journal to go on with.
+fn read_back(memory: &Memory) -> Result<(Vec<Record>, Journal), Impossible> {
     let mut records = Vec::new();
     let opened = Journal::open_memory(memory, |record| records.push(record))
         .map_err(|error| Impossible::Other(error.to_string()))?;
+    Ok((records, opened.journal))
+}
+
+/// A machine that goes on where a killed run was.
+fn from_journal(memory: &Memory) -> Result<(Machine, Journal), Impossible> {
+    let (records, journal) = read_back(memory)?;
     let (first, rest) = records
         .split_first()
         .ok_or_else(|| Impossible::Other("the journal is empty".to_owned()))?;
@@ -522,7 +528,7 @@ fn from_journal(memory: &Memory) -> Result<(Machine, Journal), Impossible> {
     for record in rest {
         machine.fold(record).map_err(Impossible::Other)?;
     }
-    Ok((machine, opened.journal))
+    Ok((machine, journal))
 }
 
 /// Answers as the scenario says.

@@ -137,13 +137,6 @@ impl Journal {
         })
     }
 
-    /// The whole records of a journal in memory, up to where it can be read.
-    pub fn open_memory_records(memory: &Memory) -> Vec<Record> {
-        let mut records = Vec::new();
-        let _torn = Self::open_memory(memory, |record| records.push(record));
-        records
-    }
-
     fn new(path: PathBuf, lock: Option<Lock>, medium: Medium, next_seq: u64) -> Self {
         Self {
             path,

@@ -19,7 +19,7 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use crate::action::World;
 use crate::journal::{Journal, JournalError};
 use crate::pace::{Pacer, Verdict};
-use crate::record::{Place, Record};
+use crate::record::Place;
 use crate::runbook::{Pace, StepBody};
 use crate::steps::{Completion, Effect, Finish, Machine, Room};
 use kill::KillSwitch;
@@ -361,12 +361,5 @@ impl Paced {
             self.pacer.done(now, Duration::ZERO, Verdict::Refused);
         }
         self.refused = refused;
-    }
-}
-
-/// Records as they were read, for whoever replays a journal.
-pub fn replay(records: &[Record], display: &mut dyn Display) {
-    for record in records {
-        display.record(record);
     }
 }

@@ -358,7 +358,7 @@ impl Machine {
     }
 
     /// What an answer grants.
-    pub(super) fn grants_for(&self, place: &Place, what: &Question) -> BTreeMap<String, u64> {
+    pub(super) fn grants_for(&self, what: &Question) -> BTreeMap<String, u64> {
         let Question::Rows {
             rows, extension, ..
         } = what
@@ -373,7 +373,6 @@ impl Machine {
                 } else {
                     u64::MAX
                 };
-                let _ = place;
                 (
                     row.row.clone(),
                     with_margin(row.count).min(ceiling).max(row.granted),

@@ -628,7 +628,7 @@ impl Machine {
         };
         match reply {
             Reply::Yes { by, note, means } => {
-                let grants = self.grants_for(&place, &what);
+                let grants = self.grants_for(&what);
                 self.emit(Body::Answered {
                     question,
                     answer: Answer::Yes,

@@ -2,7 +2,7 @@
 //!
 //! Pure. A record folds to the same state whatever process wrote it; nothing here is lost with one.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
@@ -161,9 +161,9 @@ impl State {
     /// Refused, failed and unknown Workflows of steps that are not over, or whose loop is not.
     pub fn left_in_open_steps(&self) -> Vec<Ordinal> {
         let is_open = |id: &str| {
-            self.steps.get(id).is_some_and(|step| {
-                step.iteration + u32::from(step.started) > 0 && step.ended.is_none()
-            })
+            self.steps
+                .get(id)
+                .is_some_and(|step| step.started && step.ended.is_none())
         };
         let open = self
             .steps
@@ -418,15 +418,6 @@ impl State {
         // A loop is open while a step in it is: the step with a parent wins.
         let (id, _) = open.max_by_key(|(id, _)| self.parents.contains_key(*id))?;
         Some(self.place_of(id))
-    }
-
-    /// Steps at work, for the display: those that began and are not over.
-    pub fn running(&self) -> BTreeSet<&str> {
-        self.steps
-            .iter()
-            .filter(|(_, step)| step.started && step.ended.is_none())
-            .map(|(id, _)| id.as_str())
-            .collect()
     }
 }
 
