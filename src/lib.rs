@@ -5,16 +5,18 @@
 //! `tests/it/layers.rs` holds that). A file becomes a [`document`] (text with a position for every
 //! node), passes the [`schema`], and becomes a [`runbook`] whose expressions ([`template`]) and
 //! queries ([`list_filter`]) are parsed once. With parameters and a [`survey`] of the live service
-//! that is a [`plan`]. A run folds [`record`]s into [`ledger`] and [`steps`], which name the next
-//! effects; everything up to there is pure: no I/O, no clock, no async. Below [`clock`] the world
-//! begins: [`temporal`] calls the service (or the [`simulator`], which is served behind the same
-//! client), [`action`] has the only effects, [`journal`] makes records durable, [`run`] is the loop.
-//! [`report`] and [`ui`] show records and call nothing.
+//! that is a [`plan`]. [`payload`] writes and reads what Workflows take and give. A run folds
+//! [`record`]s into [`ledger`] and [`steps`], which name the next effects; everything up to there is
+//! pure: no I/O, no clock, no async. Below [`clock`] the world begins: [`temporal`] calls the service
+//! (or the [`simulator`], which is served behind the same client), [`action`] has the only effects,
+//! [`journal`] makes records durable, [`run`] is the loop. [`report`] and [`ui`] show records and call
+//! nothing.
 
 pub mod diagnostic;
 pub mod document;
 pub mod template;
 pub mod survey;
+pub mod payload;
 pub mod list_filter;
 pub mod catalog;
 pub mod schema;
