@@ -273,6 +273,91 @@ impl Look {
     }
 }
 
+/// A batch job of the service, as Describe shows it; a listing leaves counts, query and reason empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BatchJob {
+    /// Job id.
+    pub id: String,
+    /// What it does.
+    pub kind: BatchKind,
+    /// Where it stands.
+    pub state: BatchState,
+    /// When it started.
+    pub started: Option<Timestamp>,
+    /// When it ended.
+    pub closed: Option<Timestamp>,
+    /// Workflows that it is about; 0 until the service has counted them.
+    pub total: u64,
+    /// Operations that were done. The service counts by pages: of the page at work, more may be done.
+    pub complete: u64,
+    /// Operations that failed; of which Workflows, the service does not say.
+    pub failed: u64,
+    /// Who started it.
+    pub identity: String,
+    /// Why.
+    pub reason: String,
+    /// Its List Filter; empty where it is about named Workflows.
+    pub query: String,
+    /// Workflows that were named; 0 where it has a query.
+    pub executions: u64,
+}
+
+/// What a batch job does to each Workflow.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum BatchKind {
+    Reset,
+    UpdateOptions,
+    Signal,
+    Cancel,
+    Terminate,
+    Delete,
+    /// Something about Activities, or newer than this tool.
+    #[default]
+    Other,
+}
+
+/// Where a batch job stands. One that was stopped is failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum BatchState {
+    Running,
+    Completed,
+    Failed,
+    /// None that this tool knows.
+    #[default]
+    Unknown,
+}
+
+impl BatchKind {
+    /// In one word or two.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Reset => "reset",
+            Self::UpdateOptions => "update options",
+            Self::Signal => "signal",
+            Self::Cancel => "cancel",
+            Self::Terminate => "terminate",
+            Self::Delete => "delete",
+            Self::Other => "other",
+        }
+    }
+}
+
+impl BatchState {
+    /// In one word.
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
 /// What a strategy needs from the history.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

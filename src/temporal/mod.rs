@@ -5,6 +5,7 @@
 //! came of them is judged by an exhaustive table ([`outcome`]). Listing and counting share a budget.
 //! This module does not decide anything: no strategy, no row, no journal.
 
+mod batch;
 mod convert;
 mod history;
 mod outcome;
@@ -23,6 +24,7 @@ use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::survey::Listed;
 
+pub use batch::{BatchCall, BatchOperation, BatchResetPoint, BatchScope};
 pub use history::Termination;
 pub use outcome::{CallError, CallKind, Cause, Meaning, Rpc, Verdict, code_name};
 pub use writes::{Reapply, ResetCall, RestartCall};

@@ -33,6 +33,10 @@ pub enum Rpc {
     TerminateWorkflowExecution,
     ResetWorkflowExecution,
     StartWorkflowExecution,
+    StartBatchOperation,
+    StopBatchOperation,
+    DescribeBatchOperation,
+    ListBatchOperations,
 }
 
 /// What a call may do to the world.
@@ -60,12 +64,17 @@ impl Rpc {
             | Self::GetWorkflowExecutionHistory
             | Self::GetWorkflowExecutionHistoryReverse
             | Self::DescribeWorkerDeployment
-            | Self::DescribeWorkerDeploymentVersion => CallKind::Read,
+            | Self::DescribeWorkerDeploymentVersion
+            | Self::DescribeBatchOperation
+            | Self::ListBatchOperations => CallKind::Read,
             Self::UpdateWorkflowExecutionOptions
             | Self::SetWorkerDeploymentCurrentVersion
             | Self::SetWorkerDeploymentRampingVersion
             | Self::DeleteWorkerDeploymentVersion
-            | Self::TerminateWorkflowExecution => CallKind::Idempotent,
+            | Self::TerminateWorkflowExecution
+            // The job id: a second job of the same id is refused.
+            | Self::StartBatchOperation
+            | Self::StopBatchOperation => CallKind::Idempotent,
             Self::ResetWorkflowExecution | Self::StartWorkflowExecution => CallKind::NonIdempotent,
         }
     }
@@ -74,7 +83,9 @@ impl Rpc {
     pub(super) fn is_visibility(self) -> bool {
         matches!(
             self,
-            Self::CountWorkflowExecutions | Self::ListWorkflowExecutions
+            Self::CountWorkflowExecutions
+                | Self::ListWorkflowExecutions
+                | Self::ListBatchOperations
         )
     }
 }
@@ -151,6 +162,10 @@ pub enum Cause {
     Unsupported,
     /// The service could not be reached, or did not answer in time.
     NoAnswer,
+    /// There is no such batch job (any more).
+    BatchNotFound,
+    /// There is a batch job of that id already.
+    BatchExists,
     /// Only the code and the message are known.
     Other,
 }
@@ -344,6 +359,7 @@ fn cause(rpc: Rpc, code: Code, message: &str) -> Cause {
         Code::NotFound => not_found(rpc, message),
         Code::FailedPrecondition => precondition(message),
         Code::InvalidArgument => argument(rpc, message),
+        Code::AlreadyExists if rpc == Rpc::StartBatchOperation => Cause::BatchExists,
         Code::AlreadyExists => Cause::AlreadyRunning,
         Code::ResourceExhausted if message.contains("Max concurrent batch") => {
             Cause::TooManyBatches
@@ -389,7 +405,10 @@ fn not_found(rpc: Rpc, message: &str) -> Cause {
             | Rpc::UpdateWorkflowExecutionOptions
             | Rpc::TerminateWorkflowExecution
             | Rpc::ResetWorkflowExecution => Cause::WorkflowNotFound,
-            Rpc::GetSystemInfo
+            Rpc::DescribeBatchOperation | Rpc::StopBatchOperation => Cause::BatchNotFound,
+            Rpc::StartBatchOperation
+            | Rpc::ListBatchOperations
+            | Rpc::GetSystemInfo
             | Rpc::ListSearchAttributes
             | Rpc::CountWorkflowExecutions
             | Rpc::ListWorkflowExecutions
@@ -429,6 +448,7 @@ fn argument(rpc: Rpc, message: &str) -> Cause {
             Cause::ResetPoint
         }
         Rpc::ResetWorkflowExecution if message.contains("StateRebuilder") => Cause::ResetPoint,
+        Rpc::StartBatchOperation if message.contains("query") => Cause::Query,
         _ => Cause::Other,
     }
 }
@@ -462,6 +482,8 @@ fn explain(meaning: Meaning) -> &'static str {
         Cause::ResetPoint => "the run cannot be reset to that event",
         Cause::AlreadyRunning => "a Workflow with that id exists already",
         Cause::Query => "the service does not take the query",
+        Cause::BatchNotFound => "there is no such batch job (any more)",
+        Cause::BatchExists => "there is a batch job of that id already",
         Cause::TooManyBatches => "as many batch operations run as the namespace allows",
         Cause::RateLimited => "the namespace's rate limit is used up",
         Cause::Unauthenticated => {

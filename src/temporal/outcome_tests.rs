@@ -182,6 +182,42 @@ fn the_services_wordings_are_recognised() {
             "Request unauthorized.",
             Cause::PermissionDenied,
         ),
+        (
+            Rpc::StartBatchOperation,
+            ResourceExhausted,
+            "Max concurrent batch operations is reached",
+            Cause::TooManyBatches,
+        ),
+        (
+            Rpc::StartBatchOperation,
+            Code::AlreadyExists,
+            "Workflow execution already finished. WorkflowId: j1, RunId: r. Workflow Id reuse policy: reject duplicate workflow Id.",
+            Cause::BatchExists,
+        ),
+        (
+            Rpc::StartBatchOperation,
+            InvalidArgument,
+            "invalid visibility query: syntax error at position 40",
+            Cause::Query,
+        ),
+        (
+            Rpc::DescribeBatchOperation,
+            NotFound,
+            "workflow not found for ID: nojob",
+            Cause::BatchNotFound,
+        ),
+        (
+            Rpc::StopBatchOperation,
+            NotFound,
+            "workflow not found for ID: nojob",
+            Cause::BatchNotFound,
+        ),
+        (
+            Rpc::StopBatchOperation,
+            NotFound,
+            "workflow execution already completed",
+            Cause::AlreadyClosed,
+        ),
     ];
     for (rpc, code, message, expected) in cases {
         assert_eq!(

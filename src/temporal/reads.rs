@@ -334,7 +334,10 @@ fn is_open(info: &WorkflowExecutionInfo) -> bool {
 }
 
 /// Not found is an answer, where it is this thing that was not found.
-fn absent<T>(result: Result<T, CallError>, causes: &[Cause]) -> Result<Option<T>, CallError> {
+pub(super) fn absent<T>(
+    result: Result<T, CallError>,
+    causes: &[Cause],
+) -> Result<Option<T>, CallError> {
     match result {
         Ok(found) => Ok(Some(found)),
         Err(error)

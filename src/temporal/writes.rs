@@ -25,7 +25,7 @@ use super::{CallError, Rpc, Temporal, convert};
 use crate::survey::{Override, Version, WorkflowKey};
 
 /// The only option that is ever updated.
-const OVERRIDE_PATH: &str = "versioning_override";
+pub(super) const OVERRIDE_PATH: &str = "versioning_override";
 
 /// What a reset does *not* apply again after its point.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -338,7 +338,7 @@ fn named(rpc: Rpc, run_id: String) -> Result<String, CallError> {
     }
 }
 
-fn exclusion(kind: Reapply) -> ResetReapplyExcludeType {
+pub(super) fn exclusion(kind: Reapply) -> ResetReapplyExcludeType {
     match kind {
         Reapply::Signal => ResetReapplyExcludeType::Signal,
         Reapply::Update => ResetReapplyExcludeType::Update,
@@ -346,14 +346,14 @@ fn exclusion(kind: Reapply) -> ResetReapplyExcludeType {
     }
 }
 
-fn options(target: Option<&Override>) -> WorkflowExecutionOptions {
+pub(super) fn options(target: Option<&Override>) -> WorkflowExecutionOptions {
     WorkflowExecutionOptions {
         versioning_override: target.map(convert::to_override),
         ..Default::default()
     }
 }
 
-fn move_to(target: &Override) -> PostResetOperation {
+pub(super) fn move_to(target: &Override) -> PostResetOperation {
     let mut update = UpdateWorkflowOptions {
         workflow_execution_options: Some(options(Some(target))),
         ..Default::default()
