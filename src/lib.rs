@@ -23,6 +23,7 @@ pub mod schema;
 pub mod runbook;
 pub mod record;
 pub mod decision;
+pub mod equivalent;
 pub mod health;
 pub mod plan;
 pub mod approval;

@@ -110,6 +110,43 @@ pub enum Certainty {
     Estimate,
 }
 
+/// The `temporal` command line that does the same by hand, and in what it differs from what this tool does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Equivalent {
+    /// Quoted for a POSIX shell; empty where the CLI has nothing of the kind.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub command: String,
+    /// What the command does not do, a sentence; empty where nothing is to be said.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub caution: String,
+}
+
+impl Equivalent {
+    /// Whether there is nothing to show.
+    pub fn is_empty(&self) -> bool {
+        self.command.is_empty() && self.caution.is_empty()
+    }
+
+    /// There is no such command: why.
+    pub fn none(caution: &str) -> Self {
+        Self {
+            command: String::new(),
+            caution: caution.to_owned(),
+        }
+    }
+
+    /// Says one thing more beside it.
+    #[must_use]
+    pub fn with(mut self, caution: impl AsRef<str>) -> Self {
+        if !self.caution.is_empty() {
+            self.caution.push(' ');
+        }
+        self.caution.push_str(caution.as_ref());
+        self
+    }
+}
+
 /// One line of the table that a question shows: what may be written to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RowAsk {
@@ -135,6 +172,9 @@ pub struct RowAsk {
     pub does: String,
     /// Target Version.
     pub target: Option<Version>,
+    /// The command that would do it by hand.
+    #[serde(default, skip_serializing_if = "Equivalent::is_empty")]
+    pub equivalent: Equivalent,
 }
 
 /// What is asked.
@@ -156,6 +196,9 @@ pub enum Question {
     Changes {
         /// What would change, a sentence each.
         changes: Vec<String>,
+        /// The commands that would do it by hand.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        equivalents: Vec<Equivalent>,
     },
     /// All canaries of a row are unproven: go on?
     Canary {
@@ -273,6 +316,39 @@ pub enum Write {
         #[serde(skip)]
         reason: String,
     },
+}
+
+impl Write {
+    /// The write without what is this Workflow's alone (event id, request id), and the event id: what a
+    /// step sends to many is equal then.
+    pub fn split(&self) -> (Self, i64) {
+        let mut common = self.clone();
+        let event = match &mut common {
+            Self::Reset {
+                event_id,
+                request_id,
+                ..
+            } => {
+                request_id.clear();
+                std::mem::take(event_id)
+            }
+            Self::Restart { request_id, .. } => {
+                request_id.clear();
+                0
+            }
+            Self::Options { .. } | Self::Terminate { .. } => 0,
+        };
+        (common, event)
+    }
+
+    /// The opposite of [`Self::split`], without the request id.
+    pub fn joined(&self, event: i64) -> Self {
+        let mut write = self.clone();
+        if let Self::Reset { event_id, .. } = &mut write {
+            *event_id = event;
+        }
+        write
+    }
 }
 
 /// How a write ended, or why there was none.

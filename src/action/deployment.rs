@@ -12,6 +12,7 @@ use crate::catalog::{
     DeleteVersion, DescribeDeployment, Drainage, MissingTaskQueues, SetCurrent, SetRamping,
     StopRollout,
 };
+use crate::equivalent;
 use crate::list_filter::{Expr, Filter, Literal, Operator};
 use crate::steps::{Observation, Problem};
 use crate::survey::{Routing, Version, VersionStatus};
@@ -90,20 +91,24 @@ async fn describe(world: &World, with: &DescribeDeployment) -> Result<Observatio
 async fn observe_stop(world: &World, with: &StopRollout) -> Result<Observation, Problem> {
     let routing = routing(world, &with.version.deployment).await?;
     let mut changes = Vec::new();
+    let mut equivalents = Vec::new();
     let mut counts = BTreeMap::new();
-    if routing.ramping.as_ref() == Some(&with.version) {
-        counts.insert("unset_ramp".to_owned(), 1);
-        changes.push(format!(
-            "unset the ramp of {} ({} %)",
-            with.version, routing.ramp_percentage
-        ));
-    }
     if routing.current.as_ref() == Some(&with.version) {
         counts.insert("reverted".to_owned(), 1);
         changes.push(format!(
             "set the Current Version back from {} to {}",
             with.version, with.revert_to
         ));
+        let accept = with.missing_task_queues == MissingTaskQueues::Accept;
+        equivalents.push(equivalent::set_current(&with.revert_to, accept, world.at()));
+    }
+    if routing.ramping.as_ref() == Some(&with.version) {
+        counts.insert("unset_ramp".to_owned(), 1);
+        changes.push(format!(
+            "unset the ramp of {} ({} %)",
+            with.version, routing.ramp_percentage
+        ));
+        equivalents.push(equivalent::unset_ramp(&routing.deployment, world.at()));
     }
     let output = object(json!({
         "unset_ramp": 0,
@@ -114,6 +119,7 @@ async fn observe_stop(world: &World, with: &StopRollout) -> Result<Observation, 
     Ok(Observation {
         output,
         changes,
+        equivalents,
         counts,
         ..Observation::default()
     })
@@ -170,7 +176,7 @@ fn routing_problem(error: &crate::temporal::CallError) -> Problem {
 async fn observe_current(world: &World, with: &SetCurrent) -> Result<Observation, Problem> {
     let routing = routing(world, &with.version.deployment).await?;
     let current = name(routing.current.as_ref());
-    let mut changes = Vec::new();
+    let (mut changes, mut equivalents) = (Vec::new(), Vec::new());
     if routing.current.as_ref() != Some(&with.version) {
         let before = if current.is_empty() {
             "unversioned Workers"
@@ -181,11 +187,14 @@ async fn observe_current(world: &World, with: &SetCurrent) -> Result<Observation
             "set the Current Version from {before} to {}",
             with.version
         ));
+        let accept = with.missing_task_queues == MissingTaskQueues::Accept;
+        equivalents.push(equivalent::set_current(&with.version, accept, world.at()));
     }
     let output = object(json!({ "current": current, "previous": current }));
     Ok(Observation {
         output,
         changes,
+        equivalents,
         ..Observation::default()
     })
 }
@@ -204,13 +213,18 @@ async fn set_current(world: &World, with: &SetCurrent) -> Result<(), Problem> {
 async fn observe_ramping(world: &World, with: &SetRamping) -> Result<Observation, Problem> {
     let routing = routing(world, &with.version.deployment).await?;
     let ramps = routing.ramping.as_ref() == Some(&with.version);
-    let mut changes = Vec::new();
+    let (mut changes, mut equivalents) = (Vec::new(), Vec::new());
     match (with.unset, with.percentage) {
-        (true, None) if ramps => changes.push(format!("unset the ramp of {}", with.version)),
+        (true, None) if ramps => {
+            changes.push(format!("unset the ramp of {}", with.version));
+            equivalents.push(equivalent::unset_ramp(&routing.deployment, world.at()));
+        }
         (true, None) => {}
         (false, Some(percentage)) if percentage > 0.0 && percentage <= 100.0 => {
             if !ramps || (routing.ramp_percentage - percentage).abs() > f32::EPSILON {
                 changes.push(format!("ramp {} to {percentage} %", with.version));
+                let ramp = equivalent::set_ramping(&with.version, percentage, world.at());
+                equivalents.push(ramp);
             }
         }
         (false, Some(percentage)) => {
@@ -227,6 +241,7 @@ async fn observe_ramping(world: &World, with: &SetRamping) -> Result<Observation
     Ok(Observation {
         output,
         changes,
+        equivalents,
         ..Observation::default()
     })
 }
@@ -332,7 +347,7 @@ async fn observe_delete(world: &World, with: &DeleteVersion) -> Result<Observati
         .await
         .map_err(|error| problem(&error))?;
     let output = object(json!({ "deleted": info.is_none() }));
-    let (mut changes, mut pending) = (Vec::new(), None);
+    let (mut changes, mut equivalents, mut pending) = (Vec::new(), Vec::new(), None);
     match info.map(|info| info.status) {
         None => {}
         Some(VersionStatus::Current) => {
@@ -353,11 +368,13 @@ async fn observe_delete(world: &World, with: &DeleteVersion) -> Result<Observati
             | VersionStatus::Unspecified,
         ) => {
             changes.push(format!("delete the Version {version}"));
+            equivalents.push(equivalent::delete_version(version, world.at()));
         }
     }
     Ok(Observation {
         output,
         changes,
+        equivalents,
         pending,
         ..Observation::default()
     })

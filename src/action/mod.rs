@@ -13,6 +13,7 @@ use serde_json::Value;
 
 use crate::clock::Clock;
 use crate::connection::Connection;
+use crate::equivalent::At;
 use crate::record::RunId;
 use crate::steps::{Completion, Effect, ListedPage, Observation, Problem};
 use crate::temporal::{CallError, Temporal, Verdict};
@@ -155,6 +156,14 @@ impl World {
         match action.split_once('.') {
             Some(("workflows", _)) => workflows::observe(self, action, with).await,
             _ => deployment::observe(self, action, with).await,
+        }
+    }
+
+    /// Where an equivalent command goes.
+    fn at(&self) -> At<'_> {
+        At {
+            address: self.temporal.connection().address(),
+            namespace: self.temporal.connection().namespace(),
         }
     }
 

@@ -414,6 +414,15 @@ impl Text {
         let _ = writeln!(self.text, "{}", self.style.paint(Tone::Strong, &line));
     }
 
+    /// A command that is shown for reference: never wrapped, in the background.
+    pub fn faint_command(&mut self, line: &str) {
+        let _ = writeln!(
+            self.text,
+            "{}",
+            self.style.paint(Tone::Faint, &harmless(line))
+        );
+    }
+
     /// Lines of somebody's text, each as it stands, indented.
     pub fn quote(&mut self, text: &str) {
         for line in text.lines() {

@@ -11,8 +11,9 @@ use serde_json::{Map, Value};
 
 use crate::catalog::{self, Effect};
 use crate::decision::Table;
+use crate::equivalent::At;
 use crate::plan::{Looked, Plan, TableSurvey};
-use crate::record::{Certainty, Leftover};
+use crate::record::{Certainty, Equivalent, Leftover};
 use crate::runbook::{
     Bound, EvalError, HitPolicy, OnFailure, Runbook, Scope, Step, StepBody, TaskCondition,
     Unmatched,
@@ -107,6 +108,9 @@ pub struct RowPlan {
     pub does: String,
     /// Version that it moves to.
     pub target: Option<Version>,
+    /// The command that would do it by hand.
+    #[serde(skip_serializing_if = "Equivalent::is_empty")]
+    pub equivalent: Equivalent,
     /// Refusal → what is done instead, in words.
     pub fallback: BTreeMap<String, String>,
     /// Workflows.
@@ -231,7 +235,8 @@ fn tables(runbook: &Runbook, plan: &Plan, scope: &Scope) -> Vec<TablePlan> {
             false => Table::of_step(runbook, &name, scope),
         };
         let by = applied_by.remove(&name).unwrap_or_default();
-        TablePlan::new(name.clone(), by, &table, plan.survey.tables.get(&name))
+        let at = (&plan.survey.preflight).into();
+        TablePlan::new(name.clone(), by, &table, plan.survey.tables.get(&name), at)
     };
     names.into_iter().map(plan_of).collect()
 }
@@ -242,6 +247,7 @@ impl TablePlan {
         applied_by: Vec<String>,
         table: &Result<Table, EvalError>,
         survey: Option<&TableSurvey>,
+        at: At<'_>,
     ) -> Self {
         let survey = survey.cloned().unwrap_or_default();
         let known = table.as_ref().ok();
@@ -257,26 +263,30 @@ impl TablePlan {
             on_unmatched: known.map_or(Unmatched::Leave, |table| table.unmatched),
             total: survey.total,
             listed: survey.listed,
-            rows: known.map(|table| rows(table, &survey)).unwrap_or_default(),
+            rows: known
+                .map(|table| rows(table, &survey, at))
+                .unwrap_or_default(),
             unmatched: survey.unmatched,
             gaps: survey.gaps,
         }
     }
 }
 
-fn rows(table: &Table, survey: &TableSurvey) -> Vec<RowPlan> {
+fn rows(table: &Table, survey: &TableSurvey, at: At<'_>) -> Vec<RowPlan> {
     let row = |(index, row): (usize, &crate::decision::TableRow)| {
         let found = survey.row(&row.id).cloned().unwrap_or_default();
         let strategy = &table.strategies[&row.strategy];
         let instead = |(refusal, other): (&String, &String)| {
             (refusal.clone(), table.strategies[other].call.does())
         };
+        let query = table.row_query(index).render();
         RowPlan {
             row: row.id.clone(),
+            equivalent: crate::equivalent::of_row(table, index, &query, None, at),
             classes: row.classes.clone(),
             task: row.task,
             condition: table.condition(index),
-            query: table.row_query(index).render(),
+            query,
             strategy: row.strategy.clone(),
             does: strategy.call.does(),
             target: strategy.call.target().cloned(),

@@ -290,6 +290,7 @@ impl RowPlan {
             &format!("    such as {}", self.samples.join(", ")),
         );
         self.looks(text);
+        super::question::equivalent_text("", &self.equivalent, 4, text);
     }
 
     fn looks(&self, text: &mut Text) {

@@ -1,7 +1,7 @@
 //! A question in words: in one line for lists, and whole, as it is shown before somebody answers.
 
 use super::format::{Align, Style, Table, Text, Tone, count, number};
-use crate::record::{Certainty, Question, RowAsk};
+use crate::record::{Certainty, Equivalent, Question, RowAsk};
 
 /// In one line, without what was granted.
 pub fn question_in_short(question: &Question) -> String {
@@ -20,7 +20,7 @@ pub fn question_in_short(question: &Question) -> String {
                 false => format!("{what} in {rows}"),
             }
         }
-        Question::Changes { changes } => match changes.as_slice() {
+        Question::Changes { changes, .. } => match changes.as_slice() {
             [] => "change nothing".to_owned(),
             [one] => one.clone(),
             [first, more @ ..] => format!("{first} (and {} more)", more.len()),
@@ -74,10 +74,16 @@ pub fn question_text(
             let pace = format!("  Pace: up to {rate} writes a second, {concurrency} at a time");
             text.line(Tone::Plain, &pace);
         }
-        Question::Changes { changes } => {
+        Question::Changes {
+            changes,
+            equivalents,
+        } => {
             text.line(Tone::Plain, "  This will change:");
             for change in changes {
                 text.line(Tone::Plain, &format!("    {change}"));
+            }
+            for equivalent in equivalents {
+                equivalent_text("", equivalent, 4, &mut text);
             }
         }
         Question::Canary { row, count } => {
@@ -133,6 +139,37 @@ fn rows_text(rows: &[RowAsk], text: &mut Text) {
         say("query", &row.query);
         say("only", &row.condition);
         say("for example", &row.samples.join(", "));
+        equivalent_text("", &row.equivalent, 4, text);
+    }
+}
+
+/// The commands that would do by hand what a question is about.
+pub(super) fn equivalents(question: &Question) -> Vec<(&str, &Equivalent)> {
+    match question {
+        Question::Rows { rows, .. } => rows
+            .iter()
+            .map(|row| (row.row.as_str(), &row.equivalent))
+            .collect(),
+        Question::Changes { equivalents, .. } => equivalents.iter().map(|one| ("", one)).collect(),
+        Question::Canary { .. } | Question::Manual { .. } => Vec::new(),
+    }
+}
+
+/// The command that does it by hand, whole on one line so that it can be copied, and what it lacks.
+pub(super) fn equivalent_text(row: &str, equivalent: &Equivalent, indent: usize, text: &mut Text) {
+    let pad = " ".repeat(indent);
+    let of = match row {
+        "" => String::new(),
+        row => format!(" ({row})"),
+    };
+    if !equivalent.is_empty() {
+        text.line(Tone::Faint, &format!("{pad}by hand{of}:"));
+    }
+    if !equivalent.command.is_empty() {
+        text.faint_command(&format!("{pad}  {}", equivalent.command));
+    }
+    if !equivalent.caution.is_empty() {
+        text.line(Tone::Faint, &format!("{pad}  # {}", equivalent.caution));
     }
 }
 

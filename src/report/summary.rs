@@ -12,6 +12,7 @@ use super::fold::Report;
 use super::format::{Align, Style, Table, Text, Tone, count, duration, minute, moment, number};
 use super::model::{Attachment, Ending, Header, QuestionReport, RowReport, StepReport};
 use super::next::Next;
+use super::question::{equivalent_text, equivalents};
 use super::workflows::write_json;
 use crate::record::{Answer, Health, Means, RunStatus, StepStatus};
 
@@ -253,6 +254,9 @@ impl Report {
                 q.question, q.place.step, q.short
             );
             text.line(Tone::Plain, &line);
+            for (row, equivalent) in equivalents(&q.what) {
+                equivalent_text(row, equivalent, 5, text);
+            }
             let Some(answer) = &q.answer else {
                 text.line(Tone::Warn, "     Not answered.");
                 continue;

@@ -6,18 +6,24 @@
 //! [`harmless`] shows it.
 
 use std::collections::HashMap;
-use std::io::{self, Write};
+use std::io::{self, Write as _};
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::entry::{Change, State, change, treatment_name};
 use super::format::{columns, harmless, is_harmful, is_plain};
 use super::summary::health_word;
-use crate::record::{Body, Claim, Health, Ordinal, Record, Treatment};
+use crate::decision::Naming;
+use crate::equivalent::{self, At};
+use crate::record::{Body, Claim, Health, Ordinal, Record, Treatment, Write};
+use crate::survey::WorkflowKey;
 
 /// Texts that are kept once, however often they occur; further ones are kept each time.
 const SHARED: usize = 10_000;
+/// Distinct writes that are kept; of further ones no command is shown.
+const WRITES: usize = 1_000;
 
 /// How rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,6 +73,9 @@ pub struct WorkflowRow<'a> {
     pub claimed: Timestamp,
     /// When it came into this state.
     pub since: Timestamp,
+    /// The command that does the write by hand; empty where nothing was about to be sent, or the CLI has none.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub command: String,
 }
 
 /// The fold.
@@ -74,6 +83,12 @@ pub struct WorkflowRow<'a> {
 pub struct Workflows {
     texts: Texts,
     entries: Vec<Entry>,
+    /// Where commands go, and the run's id.
+    address: String,
+    namespace: String,
+    run: String,
+    /// What was sent, without what is one Workflow's alone: a step has a few of them.
+    writes: Vec<Write>,
 }
 
 #[derive(Clone, Debug)]
@@ -93,6 +108,10 @@ struct Entry {
     state: State,
     treatment: Option<Treatment>,
     health: Option<Health>,
+    /// Number in `writes`, from 1; 0 is none.
+    write: u32,
+    /// Event id of a reset.
+    event: i64,
 }
 
 /// A piece of [`Texts`].
@@ -181,11 +200,23 @@ impl Workflows {
     /// Folds one more record in.
     pub fn apply(&mut self, record: &Record) {
         let at = record.at.as_millisecond();
+        if let Body::Intent { ordinal, write, .. } = &record.body {
+            self.intend(*ordinal, write);
+        }
         if let Some(change) = change(&record.body) {
             self.change(&change, at);
             return;
         }
         match &record.body {
+            Body::Opened { run, plan, .. } => {
+                let text = |name: &str| {
+                    let value = plan.pointer(&format!("/survey/preflight/{name}"));
+                    value.and_then(Value::as_str).unwrap_or_default().to_owned()
+                };
+                self.address = text("address");
+                self.namespace = text("namespace");
+                self.run.clone_from(&run.0);
+            }
             Body::Page { place, claims, .. } => {
                 let step = self.texts.share(&place.step);
                 for claim in claims {
@@ -210,6 +241,46 @@ impl Workflows {
         }
     }
 
+    fn intend(&mut self, ordinal: Ordinal, write: &Write) {
+        let (common, event) = write.split();
+        let known = self.writes.iter().position(|known| *known == common);
+        let number = known.unwrap_or_else(|| {
+            if self.writes.len() < WRITES {
+                self.writes.push(common);
+            }
+            self.writes.len() - 1
+        });
+        if let Some(entry) = self.entries.get_mut(ordinal as usize) {
+            let same = self.writes[number] == write.split().0;
+            entry.write = if same {
+                u32::try_from(number + 1).unwrap_or(0)
+            } else {
+                0
+            };
+            entry.event = event;
+        }
+    }
+
+    fn command(&self, entry: &Entry) -> String {
+        let Some(write) = (entry.write as usize)
+            .checked_sub(1)
+            .and_then(|n| self.writes.get(n))
+        else {
+            return String::new();
+        };
+        let key = WorkflowKey {
+            workflow_id: self.texts.get(entry.id).to_owned(),
+            run_id: self.texts.run_name(entry.run),
+        };
+        let (run, step) = (self.run.as_str(), self.texts.get(entry.step));
+        let at = At {
+            address: &self.address,
+            namespace: &self.namespace,
+        };
+        let mark = Naming { run, step }.mark();
+        equivalent::of_write(&write.joined(entry.event), &key, &mark, at).command
+    }
+
     fn claim(&mut self, claim: &Claim, step: Span, iteration: u32, at: i64) {
         if claim.ordinal as usize != self.entries.len() {
             return;
@@ -230,6 +301,8 @@ impl Workflows {
             state: State::Claimed,
             treatment: None,
             health: None,
+            write: 0,
+            event: 0,
         };
         self.entries.push(entry);
     }
@@ -279,11 +352,12 @@ impl Workflows {
             message: text(entry.message),
             claimed: time(entry.claimed),
             since: time(entry.since),
+            command: self.command(entry),
         }
     }
 
     /// Writes all rows, each as soon as it is made.
-    pub fn write(&self, layout: Layout, out: &mut dyn Write) -> io::Result<()> {
+    pub fn write(&self, layout: Layout, out: &mut dyn io::Write) -> io::Result<()> {
         let mut out = io::BufWriter::with_capacity(1 << 16, out);
         match layout {
             Layout::Text => self.write_text(&mut out),
@@ -297,7 +371,7 @@ impl Workflows {
         out.flush()
     }
 
-    fn write_array(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write_array(&self, out: &mut dyn io::Write) -> io::Result<()> {
         out.write_all(b"[")?;
         for (i, row) in self.rows().enumerate() {
             out.write_all(if i == 0 { b"\n  " } else { b",\n  " })?;
@@ -306,8 +380,8 @@ impl Workflows {
         out.write_all(if self.is_empty() { b"]\n" } else { b"\n]\n" })
     }
 
-    fn write_csv(&self, out: &mut dyn Write) -> io::Result<()> {
-        const HEADER: &str = "ordinal,step,iteration,row,strategy,state,treatment,workflow_id,workflow_type,run_id,new_run_id,health,code,message,claimed,since";
+    fn write_csv(&self, out: &mut dyn io::Write) -> io::Result<()> {
+        const HEADER: &str = "ordinal,step,iteration,row,strategy,state,treatment,workflow_id,workflow_type,run_id,new_run_id,health,code,message,claimed,since,command";
         out.write_all(HEADER.as_bytes())?;
         out.write_all(b"\r\n")?;
         for row in self.rows() {
@@ -332,6 +406,7 @@ impl Workflows {
                 row.message,
                 &claimed,
                 &since,
+                &row.command,
             ];
             for (i, field) in fields.into_iter().enumerate() {
                 if i > 0 {
@@ -345,7 +420,7 @@ impl Workflows {
     }
 
     /// Columns as wide as their widest cell; lines are not broken, so that they can be searched.
-    fn write_text(&self, out: &mut dyn Write) -> io::Result<()> {
+    fn write_text(&self, out: &mut dyn io::Write) -> io::Result<()> {
         const HEADS: [&str; 9] = [
             "STEP", "ROW", "STATE", "STRATEGY", "WORKFLOW", "TYPE", "RUN", "NEW RUN", "HEALTH",
         ];
@@ -402,7 +477,7 @@ fn write_line(
     cells: &[&str; 9],
     last: &str,
     widths: &[usize; 9],
-    out: &mut dyn Write,
+    out: &mut dyn io::Write,
 ) -> io::Result<()> {
     let mut line = String::new();
     for (cell, width) in cells.iter().zip(widths) {
@@ -434,7 +509,7 @@ fn health_name(health: Health) -> &'static str {
 }
 
 /// A field of RFC 4180: in quotes where it holds a comma, a quote, or spaces at its ends; quotes doubled.
-fn write_field(field: &str, out: &mut dyn Write) -> io::Result<()> {
+fn write_field(field: &str, out: &mut dyn io::Write) -> io::Result<()> {
     let field = harmless(field);
     let bare = !field.contains([',', '"']) && !field.starts_with(' ') && !field.ends_with(' ');
     if bare {
@@ -447,7 +522,7 @@ fn write_field(field: &str, out: &mut dyn Write) -> io::Result<()> {
 pub fn write_json<T: Serialize + ?Sized>(
     value: &T,
     pretty: bool,
-    out: &mut dyn Write,
+    out: &mut dyn io::Write,
 ) -> io::Result<()> {
     let result = match pretty {
         true => {
@@ -466,7 +541,7 @@ pub fn write_json<T: Serialize + ?Sized>(
 struct Escaping<F>(F);
 
 impl<F: serde_json::ser::Formatter> serde_json::ser::Formatter for Escaping<F> {
-    fn write_string_fragment<W: ?Sized + Write>(
+    fn write_string_fragment<W: ?Sized + io::Write>(
         &mut self,
         writer: &mut W,
         fragment: &str,
@@ -486,15 +561,15 @@ impl<F: serde_json::ser::Formatter> serde_json::ser::Formatter for Escaping<F> {
         writer.write_all(rest.as_bytes())
     }
 
-    fn begin_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+    fn begin_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.begin_array(writer)
     }
 
-    fn end_array<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+    fn end_array<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.end_array(writer)
     }
 
-    fn begin_array_value<W: ?Sized + Write>(
+    fn begin_array_value<W: ?Sized + io::Write>(
         &mut self,
         writer: &mut W,
         first: bool,
@@ -502,19 +577,19 @@ impl<F: serde_json::ser::Formatter> serde_json::ser::Formatter for Escaping<F> {
         self.0.begin_array_value(writer, first)
     }
 
-    fn end_array_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+    fn end_array_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.end_array_value(writer)
     }
 
-    fn begin_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+    fn begin_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.begin_object(writer)
     }
 
-    fn end_object<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+    fn end_object<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.end_object(writer)
     }
 
-    fn begin_object_key<W: ?Sized + Write>(
+    fn begin_object_key<W: ?Sized + io::Write>(
         &mut self,
         writer: &mut W,
         first: bool,
@@ -522,11 +597,11 @@ impl<F: serde_json::ser::Formatter> serde_json::ser::Formatter for Escaping<F> {
         self.0.begin_object_key(writer, first)
     }
 
-    fn begin_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+    fn begin_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.begin_object_value(writer)
     }
 
-    fn end_object_value<W: ?Sized + Write>(&mut self, writer: &mut W) -> io::Result<()> {
+    fn end_object_value<W: ?Sized + io::Write>(&mut self, writer: &mut W) -> io::Result<()> {
         self.0.end_object_value(writer)
     }
 }

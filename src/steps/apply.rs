@@ -13,11 +13,12 @@ use serde_json::{Map, Value};
 use super::{Effect, ListedPage, Machine, Problem, Room};
 use crate::approval::{flag_ceiling, with_margin};
 use crate::catalog::Apply;
-use crate::decision::Table;
+use crate::decision::{Naming, Table};
 use crate::ledger::{Counts, Life, Part};
 use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey, add_leftover};
 use crate::record::{
-    Body, Certainty, Health, Leftover, Ordinal, Place, Question, RowAsk, StepStatus, Treatment,
+    Body, Certainty, Equivalent, Health, Leftover, Ordinal, Place, Question, RowAsk, StepStatus,
+    Treatment,
 };
 use crate::runbook::{Bound, EvalError, Unmatched};
 use crate::survey::{Listed, WorkflowKey};
@@ -305,9 +306,11 @@ impl Machine {
                 continue;
             }
             let strategy = &table.strategies[&row.strategy];
+            let query = table.row_query(index).render();
             rows.push(RowAsk {
                 row: row.id.clone(),
-                query: table.row_query(index).render(),
+                equivalent: self.equivalent(id, table, index, &query),
+                query,
                 condition: table.condition(index),
                 count: grant.used(&row.id) + count,
                 certainty: match held {
@@ -331,6 +334,14 @@ impl Machine {
             });
         }
         rows
+    }
+
+    /// The command that would do a row's work by hand.
+    fn equivalent(&self, step: &str, table: &Table, row: usize, query: &str) -> Equivalent {
+        let run = self.run.0.as_str();
+        let mark = Naming { run, step }.mark();
+        let at = (&self.plan.survey.preflight).into();
+        crate::equivalent::of_row(table, row, query, Some(&mark), at)
     }
 
     fn put_rows(&mut self, place: &Place, rows: Vec<RowAsk>, extension: bool) -> Vec<Effect> {

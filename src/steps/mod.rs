@@ -34,8 +34,8 @@ use crate::decision::{Table, Verdict};
 use crate::ledger::OpenIntent;
 use crate::plan::{Plan, TableSurvey};
 use crate::record::{
-    Answer, Body, Claim, Flags, Health, Means, Ordinal, Outcome, Place, Question, Record, RunId,
-    Settlement, StepStatus, Write,
+    Answer, Body, Claim, Equivalent, Flags, Health, Means, Ordinal, Outcome, Place, Question,
+    Record, RunId, Settlement, StepStatus, Write,
 };
 use crate::runbook::{EvalError, Parameters, Runbook, Scope, Step, StepBody};
 use crate::survey::{Listed, Version, WorkflowKey};
@@ -50,6 +50,8 @@ pub struct Observation {
     pub changes: Vec<String>,
     /// Not yet as it should be, and there is nothing to do but wait: what for.
     pub pending: Option<String>,
+    /// The commands that would make the changes by hand.
+    pub equivalents: Vec<Equivalent>,
     /// What the changes add to cumulative output fields, once they are made.
     pub counts: BTreeMap<String, u64>,
 }

@@ -120,6 +120,7 @@ impl Machine {
                 place,
                 Question::Changes {
                     changes: observation.changes,
+                    equivalents: observation.equivalents,
                 },
                 word,
                 true,

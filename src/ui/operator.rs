@@ -206,7 +206,10 @@ mod tests {
     }
 
     fn changes() -> Question {
-        Question::Changes { changes: vec![] }
+        Question::Changes {
+            changes: vec![],
+            equivalents: vec![],
+        }
     }
 
     #[test]

@@ -4,8 +4,9 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use runbook::record::{
-    Answer, Body, Certainty, Claim, FORMAT, Flags, Health, Leftover, Means, Outcome, Place,
-    Question, Record, RowAsk, RunId, RunStatus, Seen, Settlement, StepStatus, Treatment, Write,
+    Answer, Body, Certainty, Claim, Equivalent, FORMAT, Flags, Health, Leftover, Means, Outcome,
+    Place, Question, Record, RowAsk, RunId, RunStatus, Seen, Settlement, StepStatus, Treatment,
+    Write,
 };
 use runbook::report::{
     Ending, Layout, Located, Report, Style, Workflows, is_harmful, question_text,
@@ -147,6 +148,12 @@ fn rows() -> Question {
         strategy: strategy.to_owned(),
         does: does.to_owned(),
         target: Version::parse("orders:safe"),
+        equivalent: Equivalent {
+            command: format!(
+                "temporal workflow reset --query \"ExecutionStatus = 'Running'\" --reason {row}"
+            ),
+            caution: "Not safe to run twice.".to_owned(),
+        },
     };
     Question::Rows {
         rows: vec![
@@ -690,6 +697,7 @@ fn what_to_do_next_after_each_ending() {
             question: 2,
             place: place("clean_up", 0),
             what: Box::new(Question::Changes {
+                equivalents: Vec::new(),
                 changes: vec!["delete orders:bad".to_owned()],
             }),
         },

@@ -33,6 +33,7 @@ fn asks_at_the_terminal() {
         question: 1,
         place: place(),
         what: Question::Changes {
+            equivalents: Vec::new(),
             changes: vec!["delete orders:bad".to_owned()],
         },
         title: "Delete the bad Version".to_owned(),

@@ -130,11 +130,13 @@ fn a_plan_says_what_a_run_would_do() {
 }
 
 #[test]
-fn lines_of_a_plan_fit_80_columns_but_for_names() {
+fn lines_of_a_plan_fit_80_columns_but_for_names_and_commands() {
     let text = plan().text(WIDTH);
     let long: Vec<&str> = text
         .lines()
         .filter(|line| line.chars().count() > 80 && line.trim().contains(' '))
+        // Whole, so that it can be copied.
+        .filter(|line| !line.trim().starts_with("temporal "))
         .collect();
     assert!(long.is_empty(), "{long:#?}");
 }
