@@ -8,6 +8,8 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
+use serde_json::{Map, Value};
+
 use crate::record::Means;
 
 /// What came back for a question.
@@ -19,6 +21,8 @@ pub enum Reply {
         by: String,
         /// What they entered.
         note: String,
+        /// Values of the form, as far as they were entered.
+        form: Map<String, Value>,
         /// How.
         means: Means,
     },

@@ -7,10 +7,16 @@
 
 use std::fmt::Write as _;
 
-use crate::catalog::{self, OverrideKind, Reapply, ResetTo};
+use serde_json::Value;
+
+use crate::catalog::{self, OverrideKind, ResetTo};
 use crate::decision::{Call, Table};
 use crate::record::{Equivalent, Write};
+use crate::selection::{Exclusion, Selection};
 use crate::survey::{Override, Preflight, Version, WorkflowKey};
+
+/// Pages that a table names for each row.
+const LINKS: usize = 3;
 
 /// Where a command goes.
 #[derive(Clone, Copy, Debug)]
@@ -139,7 +145,12 @@ pub fn of_row(
 ) -> Equivalent {
     let row = &table.rows[index];
     let strategy = &table.strategies[&row.strategy];
-    let found = of_query(&strategy.call, query, mark, at);
+    let Some(query) = by_hand(table, query) else {
+        return Equivalent::default().with(
+            "The CLI has no command for this selection: `runbook show --workflows` has one for each Workflow.",
+        );
+    };
+    let found = of_query(&strategy.call, &query, mark, at);
     if found.command.is_empty() {
         return found;
     }
@@ -156,6 +167,24 @@ pub fn of_row(
     } else {
         found
     }
+}
+
+/// The List Filter that finds what a table's selection takes, where one does: neither more nor less.
+fn by_hand(table: &Table, query: &str) -> Option<String> {
+    let selection = &table.selection;
+    if selection.is_plain() {
+        return Some(query.to_owned());
+    }
+    let sent = selection.exclude.sent();
+    let rest = Selection {
+        exclude: Exclusion {
+            filter: None,
+            ..selection.exclude.clone()
+        },
+        ..selection.clone()
+    };
+    let without = sent.filter(|_| rest.is_plain())?;
+    Some(table.scope.clone().and(without).fold().render())
 }
 
 /// What a call does, as one batch command over a List Filter.
@@ -182,6 +211,9 @@ pub fn of_query(call: &Call, query: &str, mark: Option<&str>, at: At<'_>) -> Equ
         }
         Call::Restart(_) => restart(),
         Call::Terminate(terminate) => terminate_command(on, &reason(&terminate.reason), at),
+        Call::Cancel(cancel) => cancel_command(on, &reason(&cancel.reason), at),
+        Call::Signal(signal) => signal_command(on, &signal.name, &signal.values(), at)
+            .with("Not safe to run twice: each run of it sends the Signal again."),
     }
 }
 
@@ -193,20 +225,46 @@ pub fn of_write(write: &Write, key: &WorkflowKey, reason: &str, at: At<'_>) -> E
             event_id,
             signals,
             updates,
+            nexus,
+            base,
             target,
             ..
         } => {
-            let line = on
+            // The run before in a chain is what is reset there.
+            let key = WorkflowKey {
+                workflow_id: key.workflow_id.clone(),
+                run_id: base.as_ref().unwrap_or(&key.run_id).clone(),
+            };
+            let line = On::One(&key)
                 .add(reset_line(target.as_ref(), at))
                 .flag("--event-id", event_id.to_string());
             let line = exclude(line, *signals, *updates);
-            pinned(line.flag("--reason", reason), target.as_ref()).done()
+            let found = pinned(line.flag("--reason", reason), target.as_ref()).done();
+            nexus_caution(found, *signals || *updates, *nexus)
         }
         Write::Options { target } => update_options(on, target.as_ref(), at),
         Write::Restart { .. } => restart(),
         Write::Terminate { reason: own } => {
             let reason = if own.is_empty() { reason } else { own };
             terminate_command(on, reason, at)
+        }
+        Write::Cancel { reason: own, .. } => {
+            let reason = if own.is_empty() { reason } else { own };
+            cancel_command(on, reason, at)
+        }
+        Write::Signal {
+            name,
+            arguments,
+            input,
+            ..
+        } => {
+            if input.len() == *arguments {
+                signal_command(on, name, input, at)
+            } else {
+                Equivalent::none(
+                    "The Signal's input is too large for the journal: take it from the runbook.",
+                )
+            }
         }
     }
 }
@@ -228,6 +286,15 @@ fn exclude(line: Line, signals: bool, updates: bool) -> Line {
     }
 }
 
+/// Without `All`, the CLI re-applies results of Nexus operations.
+fn nexus_caution(found: Equivalent, others: bool, nexus: bool) -> Equivalent {
+    match (others, nexus) {
+        (true, false) => found.with("The CLI re-applies results of Nexus operations."),
+        (false, true) => found.with("The CLI does not re-apply results of Nexus operations."),
+        _ => found,
+    }
+}
+
 fn pinned(line: Line, target: Option<&Version>) -> Line {
     match target {
         None => line,
@@ -239,20 +306,26 @@ fn pinned(line: Line, target: Option<&Version>) -> Line {
 }
 
 fn reset_query(reset: &catalog::Reset, query: &str, reason: &str, at: At<'_>) -> Equivalent {
-    let to = match reset.to {
-        ResetTo::FirstWorkflowTask => "FirstWorkflowTask",
-        ResetTo::LastWorkflowTask => "LastWorkflowTask",
+    let line = On::Query(query).add(reset_line(reset.version.as_ref(), at));
+    let line = match &reset.to {
+        ResetTo::FirstWorkflowTask => line.flag("--type", "FirstWorkflowTask"),
+        ResetTo::LastWorkflowTask => line.flag("--type", "LastWorkflowTask"),
+        ResetTo::Build(build) | ResetTo::BadBinaryChecksum(build) => {
+            line.flag("--type", "BuildId").flag("--build-id", build)
+        }
+        ResetTo::LastContinuedAsNew
+        | ResetTo::FailedTask
+        | ResetTo::Event(_)
+        | ResetTo::Before(_) => {
+            return Equivalent::none(
+                "The CLI does not find this point for many: `runbook show RUN --workflows` has the command for each Workflow.",
+            );
+        }
     };
-    let line = On::Query(query)
-        .add(reset_line(reset.version.as_ref(), at))
-        .flag("--type", to);
-    let line = exclude(
-        line,
-        matches!(reset.reapply, Reapply::All | Reapply::WithoutUpdates),
-        matches!(reset.reapply, Reapply::All | Reapply::WithoutSignals),
-    );
-    pinned(line.flag("--reason", reason), reset.version.as_ref())
-        .done()
+    let reapply = &reset.reapply;
+    let line = exclude(line, reapply.signals, reapply.updates);
+    let found = pinned(line.flag("--reason", reason), reset.version.as_ref()).done();
+    nexus_caution(found, reapply.signals || reapply.updates, reapply.nexus)
         .with("Not safe to run twice: each run resets again, also what an earlier reset or a newer run took over.")
 }
 
@@ -281,6 +354,26 @@ fn restart() -> Equivalent {
 fn terminate_command(on: On<'_>, reason: &str, at: At<'_>) -> Equivalent {
     on.add(Line::new(at, &["workflow", "terminate"]))
         .flag("--reason", reason)
+        .done()
+}
+
+/// The CLI takes a cancellation's reason only with a query.
+fn cancel_command(on: On<'_>, reason: &str, at: At<'_>) -> Equivalent {
+    let line = on.add(Line::new(at, &["workflow", "cancel"]));
+    match on {
+        On::Query(_) => line.flag("--reason", reason).done(),
+        On::One(_) => line.done(),
+    }
+}
+
+/// The CLI sends no headers, and no request id: a second call is a second Signal.
+fn signal_command(on: On<'_>, name: &str, input: &[Value], at: At<'_>) -> Equivalent {
+    let line = on
+        .add(Line::new(at, &["workflow", "signal"]))
+        .flag("--name", name);
+    input
+        .iter()
+        .fold(line, |line, value| line.flag("--input", value.to_string()))
         .done()
 }
 
@@ -341,6 +434,21 @@ pub fn link(ui: &str, namespace: &str, key: &WorkflowKey) -> String {
     }
 }
 
+/// Pages of some Workflow IDs, their current runs; none where the Web UI's address is not known.
+pub fn links(preflight: &Preflight, ids: &[String]) -> Vec<String> {
+    let Some(ui) = preflight.ui.as_deref() else {
+        return Vec::new();
+    };
+    let page = |id: &String| {
+        let key = WorkflowKey {
+            workflow_id: id.clone(),
+            run_id: String::new(),
+        };
+        link(ui, &preflight.namespace, &key)
+    };
+    ids.iter().take(LINKS).map(page).collect()
+}
+
 /// Percent-encodes all but the unreserved characters of RFC 3986.
 fn percent(text: &str) -> String {
     let mut encoded = String::with_capacity(text.len());
@@ -380,6 +488,8 @@ mod tests {
             event_id: 4,
             signals: false,
             updates: true,
+            nexus: true,
+            base: None,
             target: Version::parse("orders:v1"),
             reason: String::new(),
             request_id: String::new(),
@@ -431,6 +541,20 @@ mod tests {
             link("https://ui.example/", "pay.x", &key),
             "https://ui.example/namespaces/pay.x/workflows/a%2Fb%20%C3%BC%3F/r/history"
         );
+    }
+
+    #[test]
+    fn no_page_is_guessed() {
+        let mut preflight = Preflight {
+            namespace: "shop".to_owned(),
+            ..Preflight::default()
+        };
+        let ids = ["a", "b", "c", "d"].map(str::to_owned);
+        assert!(links(&preflight, &ids).is_empty());
+        preflight.ui = Some("https://ui.example".to_owned());
+        let pages = links(&preflight, &ids);
+        assert_eq!(pages.len(), LINKS);
+        assert_eq!(pages[0], "https://ui.example/namespaces/shop/workflows/a");
     }
 
     proptest! {

@@ -57,6 +57,34 @@ pub fn health(
     }
 }
 
+/// The health of a Workflow that a Signal or a cancellation woke: it is healthy once no Workflow Task is
+/// left to do. Its Version does not matter.
+pub fn woken(look: &Look, moved: Option<Timestamp>, now: Timestamp) -> (Health, String) {
+    let Some(task) = &look.pending_task else {
+        return match look.listed.status {
+            status @ (Status::Failed | Status::TimedOut) => (Health::Failed, status.to_string()),
+            status @ Status::Terminated => (Health::Unproven, status.to_string()),
+            status if status.is_open() => (Health::Healthy, "it took it".to_owned()),
+            status => (Health::Healthy, status.to_string()),
+        };
+    };
+    let waits = task
+        .scheduled
+        .map(|scheduled| now.duration_since(moved.map_or(scheduled, |at| scheduled.max(at))));
+    if task.attempt > 1 {
+        let message = format!("its Workflow Task fails (attempt {})", task.attempt);
+        (Health::Failing, message)
+    } else if !task.started && waits.is_some_and(|waits| waits > UNPOLLED_AFTER) {
+        let message = "nobody takes its Workflow Task".to_owned();
+        (Health::Unpolled, message)
+    } else {
+        (
+            Health::Waiting,
+            "its Workflow Task is on its way".to_owned(),
+        )
+    }
+}
+
 fn open(
     look: &Look,
     arrived: bool,
@@ -113,4 +141,56 @@ fn open(
         Health::Waiting,
         format!("its Workflow Task is on its way to {on}"),
     )
+}
+
+#[cfg(test)]
+mod woken_tests {
+    use super::*;
+    use crate::survey::PendingTask;
+
+    fn look(status: Status, task: Option<(bool, u32, i64)>) -> Look {
+        let key = serde_json::json!({ "workflow_id": "w", "run_id": "r" });
+        let look = serde_json::json!({
+            "listed": {
+                "key": key, "workflow_type": "T", "status": status, "task_queue": "q",
+                "start_time": null, "close_time": null, "parent": null, "attributes": {},
+            },
+            "at": Timestamp::UNIX_EPOCH, "first_run_id": "r", "history_length": 5,
+            "reset_run_id": null,
+            "current": { "run_id": "r", "status": status, "first_run_id": "r" },
+            "behavior": "Unspecified", "versioning_override": null, "deployment_version": null,
+            "pending_task": null, "pending_children": [], "parent_running": null,
+            "run_timeout_seconds": 0, "execution_timeout_seconds": 0, "last_reset": null,
+        });
+        let mut look: Look = serde_json::from_value(look).expect("a look");
+        look.pending_task = task.map(|(started, attempt, scheduled)| PendingTask {
+            started,
+            attempt,
+            original_scheduled: None,
+            scheduled: Timestamp::from_second(scheduled).ok(),
+            started_at: None,
+        });
+        look
+    }
+
+    #[test]
+    fn who_has_no_task_left_took_it_whatever_its_version() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        let health = |status, task, now| woken(&look(status, task), Some(at(100)), at(now)).0;
+        let running = Status::Running;
+        assert_eq!(health(running, None, 101), Health::Healthy);
+        assert_eq!(health(running, Some((true, 1, 100)), 101), Health::Waiting);
+        assert_eq!(health(running, Some((false, 1, 100)), 120), Health::Waiting);
+        assert_eq!(
+            health(running, Some((false, 1, 100)), 140),
+            Health::Unpolled
+        );
+        // Scheduled long before: its Worker has had no time since.
+        assert_eq!(health(running, Some((false, 1, 0)), 110), Health::Waiting);
+        assert_eq!(health(running, Some((true, 2, 100)), 101), Health::Failing);
+        assert_eq!(health(Status::Canceled, None, 101), Health::Healthy);
+        assert_eq!(health(Status::Completed, None, 101), Health::Healthy);
+        assert_eq!(health(Status::Failed, None, 101), Health::Failed);
+        assert_eq!(health(Status::Terminated, None, 101), Health::Unproven);
+    }
 }

@@ -10,8 +10,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use crate::record::{Body, Health, Ordinal, Outcome, Seen, Settlement, Treatment, Write};
-use crate::survey::{Override, Version, WorkflowKey};
+use crate::catalog::{LedgerState, Named, OfLedger};
+use crate::record::{
+    Body, Claim, Health, Job, JobEnd, Ordinal, Outcome, Seen, Settlement, Treatment, Write,
+};
+use crate::selection::ANOTHER_RUN;
+use crate::survey::{Override, Status, Version, WorkflowKey};
 
 /// Where a Workflow's life in a step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -36,6 +40,8 @@ pub enum Life {
     Released,
     /// Dry run: it would be written to.
     Would,
+    /// A batch job of the service has it; what became of it is looked at when the job has ended.
+    Handed,
 }
 
 /// What can happen to an entry.
@@ -59,6 +65,10 @@ pub enum Event {
     Release,
     /// Taken up again.
     Retry,
+    /// A batch job of the service takes it.
+    Hand,
+    /// The job was never started.
+    TakeBack,
 }
 
 /// An event that a state does not allow.
@@ -100,6 +110,10 @@ pub fn next(life: Life, event: Event) -> Result<Life, Illegal> {
         (L::InDoubt, E::SettleNotDone) => Ok(L::Claimed),
         (L::InDoubt, E::SettleUnknown) => Ok(L::Unknown),
         (L::Refused | L::Failed | L::Unknown, E::Retry) => Ok(L::Claimed),
+        (L::Claimed, E::Hand) => Ok(L::Handed),
+        (L::Handed, E::TakeBack) => Ok(L::Claimed),
+        // Nothing is sent to it by this tool: a look after the job has ended says what it came to.
+        (L::Handed, E::End(end @ (L::Done | L::Skipped | L::Failed | L::Unknown))) => Ok(end),
         _ => Err(Illegal {
             life: format!("{life:?}"),
             event: format!("{event:?}"),
@@ -149,11 +163,58 @@ pub struct Entry {
     pub barred: Option<Box<(String, String)>>,
     /// Its health, once looked at.
     pub health: Option<Health>,
+    /// It was named without a run: whatever run its Workflow ID has now is meant.
+    pub latest: bool,
+    /// That it is closed, once somebody waited for that and found it so.
+    pub closed: Option<Closed>,
     /// Reason of a skip, a refusal or a failure.
     pub note: Option<Box<str>>,
 }
 
+/// How a Workflow was found closed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Closed {
+    /// With this status.
+    As(Status),
+    /// It does not exist any more.
+    Gone,
+}
+
 impl Entry {
+    /// Whether it is in a state, as a selection names it.
+    pub fn is(&self, state: LedgerState) -> bool {
+        let done = self.life == Life::Done;
+        let treated = |treatment| done && self.treatment == Some(treatment);
+        let health = self.health.filter(|_| done);
+        let unhealthy = health.is_some_and(Health::is_unhealthy);
+        match state {
+            LedgerState::Recovered => done,
+            LedgerState::Moved => treated(Treatment::Moved),
+            LedgerState::StartedOver => treated(Treatment::StartedOver),
+            LedgerState::Undone => treated(Treatment::Undone),
+            LedgerState::Terminated => treated(Treatment::Terminated),
+            LedgerState::Cancelled => treated(Treatment::Cancelled),
+            LedgerState::Signalled => treated(Treatment::Signalled),
+            LedgerState::Skipped => self.life == Life::Skipped,
+            LedgerState::Refused => self.life == Life::Refused,
+            LedgerState::Failed => self.life == Life::Failed,
+            LedgerState::Unknown => self.life == Life::Unknown,
+            LedgerState::Healthy => health == Some(Health::Healthy),
+            LedgerState::Unproven => done && health != Some(Health::Healthy) && !unhealthy,
+            LedgerState::Unhealthy => unhealthy,
+        }
+    }
+
+    /// Whether its Version says nothing about its health: the write woke it and moved it nowhere. The run
+    /// that a reset made has the Version of the task that was copied, before any Worker took it.
+    pub fn is_woken(&self) -> bool {
+        match self.treatment {
+            Some(Treatment::Cancelled | Treatment::Signalled) => true,
+            Some(Treatment::StartedOver | Treatment::Undone) => self.target.is_none(),
+            Some(Treatment::Moved | Treatment::Terminated) | None => false,
+        }
+    }
+
     /// The run to look at now: the one that the write made, else the claimed one.
     pub fn current(&self) -> WorkflowKey {
         WorkflowKey {
@@ -175,6 +236,8 @@ pub struct Counts {
     pub started_over: u64,
     pub undone: u64,
     pub terminated: u64,
+    pub cancelled: u64,
+    pub signalled: u64,
     pub skipped: u64,
     pub refused: u64,
     pub failed: u64,
@@ -185,7 +248,17 @@ pub struct Counts {
 impl Counts {
     /// Written to, by any strategy.
     pub fn recovered(&self) -> u64 {
-        self.moved + self.started_over + self.undone + self.terminated
+        self.moved
+            + self.started_over
+            + self.undone
+            + self.terminated
+            + self.cancelled
+            + self.signalled
+    }
+
+    /// Decided, in whatever way.
+    fn all(&self) -> u64 {
+        self.recovered() + self.skipped + self.refused + self.failed + self.unknown + self.would
     }
 
     fn slot(&mut self, life: Life, treatment: Option<Treatment>) -> Option<&mut u64> {
@@ -195,13 +268,17 @@ impl Counts {
                 Treatment::StartedOver => &mut self.started_over,
                 Treatment::Undone => &mut self.undone,
                 Treatment::Terminated => &mut self.terminated,
+                Treatment::Cancelled => &mut self.cancelled,
+                Treatment::Signalled => &mut self.signalled,
             },
             Life::Skipped => &mut self.skipped,
             Life::Refused => &mut self.refused,
             Life::Failed => &mut self.failed,
             Life::Unknown => &mut self.unknown,
             Life::Would => &mut self.would,
-            Life::Claimed | Life::Intended | Life::InDoubt | Life::Released => return None,
+            Life::Claimed | Life::Intended | Life::InDoubt | Life::Released | Life::Handed => {
+                return None;
+            }
         })
     }
 }
@@ -215,6 +292,8 @@ pub struct Part {
     pub intended: BTreeSet<Ordinal>,
     /// To be settled.
     pub in_doubt: BTreeSet<Ordinal>,
+    /// With a batch job, or to be looked at after it.
+    pub handed: BTreeSet<Ordinal>,
     /// Written to.
     pub done: BTreeSet<Ordinal>,
     /// Refused, failed or unknown.
@@ -233,6 +312,8 @@ pub struct Ledger {
     entries: Vec<Entry>,
     parts: BTreeMap<Arc<str>, Part>,
     taken: BTreeMap<(Arc<str>, Arc<WorkflowKey>), Ordinal>,
+    /// Runs that a step's own writes made.
+    made: BTreeSet<(Arc<str>, Box<str>)>,
     names: BTreeSet<Arc<str>>,
 }
 
@@ -263,11 +344,99 @@ impl Ledger {
             .contains_key(&(Arc::from(step), Arc::new(key.clone())))
     }
 
+    /// Whether `step` itself made this run, by a reset or a new start.
+    pub fn made(&self, step: &str, key: &WorkflowKey) -> bool {
+        self.made
+            .contains(&(Arc::from(step), Box::from(key.run_id.as_str())))
+    }
+
+    /// Whether a write of `step` to a run of this Workflow ID has left and its end is not known: a run that
+    /// shows up meanwhile may be what it made.
+    pub fn is_written(&self, step: &str, key: &WorkflowKey) -> bool {
+        let Some(part) = self.parts.get(step) else {
+            return false;
+        };
+        let mut open = part.intended.iter().chain(&part.in_doubt);
+        open.any(|ordinal| self.entry(*ordinal).key.workflow_id == key.workflow_id)
+    }
+
+    fn note_made(&mut self, ordinal: Ordinal, new_run: Option<&str>) {
+        if let (Some(run), Some(entry)) = (new_run, self.entries.get(ordinal as usize)) {
+            self.made.insert((entry.step.clone(), run.into()));
+        }
+    }
+
     /// The step's entry of this Workflow.
     pub fn number(&self, step: &str, key: &WorkflowKey) -> Option<Ordinal> {
         self.taken
             .get(&(Arc::from(step), Arc::new(key.clone())))
             .copied()
+    }
+
+    /// The step's entries of all runs of a Workflow ID.
+    pub fn runs(&self, step: &str, workflow_id: &str) -> Vec<Ordinal> {
+        let step: Arc<str> = Arc::from(step);
+        let first = Arc::new(WorkflowKey {
+            workflow_id: workflow_id.to_owned(),
+            run_id: String::new(),
+        });
+        let found = self.taken.range((step.clone(), first)..);
+        found
+            .take_while(|((of, key), _)| *of == step && key.workflow_id == workflow_id)
+            .map(|(_, ordinal)| *ordinal)
+            .collect()
+    }
+
+    /// Whether `step` holds (or held to the end) a Workflow of this name: this run, or any where none is named.
+    pub fn holds_name(&self, step: &str, name: &Named) -> bool {
+        let key = |run: &str| {
+            let key = WorkflowKey {
+                workflow_id: name.id.clone(),
+                run_id: run.to_owned(),
+            };
+            (Arc::<str>::from(step), Arc::new(key))
+        };
+        match &name.run {
+            Some(run) => self.taken.contains_key(&key(run)),
+            None => self
+                .taken
+                .range(key("")..)
+                .next()
+                .is_some_and(|((of, key), _)| **of == *step && key.workflow_id == name.id),
+        }
+    }
+
+    /// What steps had in some states, by name: the run that a write made where it made one.
+    pub fn names(&self, wanted: &OfLedger) -> Vec<Named> {
+        let mut found = Vec::new();
+        for (_, entry) in self.entries() {
+            let of = wanted.steps.iter().any(|step| **step == *entry.step);
+            if of && wanted.states.iter().any(|state| entry.is(*state)) {
+                let key = entry.current();
+                found.push(Named {
+                    id: key.workflow_id,
+                    run: Some(key.run_id).filter(|run| !run.is_empty()),
+                });
+            }
+        }
+        found
+    }
+
+    /// Names that a step claimed by their Workflow ID, and gave back because the ID has another run by now.
+    pub fn superseded(&self, step: &str) -> Vec<Named> {
+        let mut found = BTreeSet::new();
+        for (_, entry) in self.entries() {
+            let gone = entry.latest
+                && entry.life == Life::Released
+                && entry.note.as_deref() == Some(ANOTHER_RUN);
+            if gone && *entry.step == *step {
+                let name = Named::new(entry.key.workflow_id.clone());
+                if !self.holds_name(step, &name) {
+                    found.insert(name);
+                }
+            }
+        }
+        found.into_iter().collect()
     }
 
     /// Folds one record at `at`. Records about other things are ignored.
@@ -277,7 +446,7 @@ impl Ledger {
             Body::Page { place, claims, .. } => {
                 let step = self.name(&place.step);
                 for claim in claims {
-                    self.claim(&step, claim.ordinal, claim.key(), &claim.workflow_type)?;
+                    self.claim(&step, claim)?;
                 }
                 Ok(())
             }
@@ -337,6 +506,27 @@ impl Ledger {
                 settlement,
                 evidence,
             } => self.settled(*ordinal, settlement, evidence, at),
+            Body::FoundClosed {
+                ordinal, status, ..
+            } => {
+                self.entry_mut(*ordinal)?.closed = Some(status.map_or(Closed::Gone, Closed::As));
+                Ok(())
+            }
+            Body::Job { job, .. } => self.handed(job),
+            Body::JobEnded {
+                place,
+                end: JobEnd::NotStarted { .. },
+                ..
+            } => {
+                let part = self.parts.get(&*place.step);
+                let handed: Vec<_> = part
+                    .iter()
+                    .flat_map(|part| part.handed.iter().copied())
+                    .collect();
+                handed
+                    .into_iter()
+                    .try_for_each(|ordinal| self.step(ordinal, Event::TakeBack))
+            }
             Body::Verified {
                 ordinal, health, ..
             } => {
@@ -347,6 +537,18 @@ impl Ledger {
         }
     }
 
+    fn handed(&mut self, job: &Job) -> Result<(), Illegal> {
+        let row = self.name(&job.row);
+        job.ordinals().try_for_each(|ordinal| {
+            let entry = self.entry_mut(ordinal)?;
+            entry.row = Some(row.clone());
+            entry.treatment = Some(job.treatment);
+            entry.target.clone_from(&job.target);
+            entry.attempt = 0;
+            self.step(ordinal, Event::Hand)
+        })
+    }
+
     fn ended(
         &mut self,
         ordinal: Ordinal,
@@ -355,6 +557,9 @@ impl Ledger {
         at: Timestamp,
     ) -> Result<(), Illegal> {
         let row = (!row.is_empty()).then(|| self.name(row));
+        if let Outcome::Done { new_run } = outcome {
+            self.note_made(ordinal, new_run.as_deref());
+        }
         let entry = self.entry_mut(ordinal)?;
         if row.is_some() {
             entry.row = row;
@@ -379,13 +584,13 @@ impl Ledger {
             }
             Outcome::Unknown { message, .. } => {
                 entry.note = Some(message.as_str().into());
-                if entry.life == Life::Claimed {
+                if matches!(entry.life, Life::Claimed | Life::Handed) {
                     Life::Unknown
                 } else {
                     Life::InDoubt
                 }
             }
-            Outcome::Would { what } => {
+            Outcome::Would { what, .. } => {
                 entry.note = Some(what.as_str().into());
                 Life::Would
             }
@@ -400,6 +605,9 @@ impl Ledger {
         evidence: &str,
         at: Timestamp,
     ) -> Result<(), Illegal> {
+        if let Settlement::Done { new_run, .. } = settlement {
+            self.note_made(ordinal, new_run.as_deref());
+        }
         let entry = self.entry_mut(ordinal)?;
         let event = match settlement {
             Settlement::Done { new_run, .. } => {
@@ -416,20 +624,15 @@ impl Ledger {
         self.step(ordinal, event)
     }
 
-    fn claim(
-        &mut self,
-        step: &Arc<str>,
-        ordinal: Ordinal,
-        key: WorkflowKey,
-        workflow_type: &str,
-    ) -> Result<(), Illegal> {
+    fn claim(&mut self, step: &Arc<str>, claim: &Claim) -> Result<(), Illegal> {
+        let ordinal = claim.ordinal;
         if ordinal != self.next_ordinal() {
             return Err(Illegal {
                 life: format!("{} claims", self.entries.len()),
                 event: format!("claim {ordinal}"),
             });
         }
-        let key = Arc::new(key);
+        let key = Arc::new(claim.key());
         if self
             .taken
             .insert((step.clone(), key.clone()), ordinal)
@@ -440,7 +643,7 @@ impl Ledger {
                 event: "a second claim of the same Workflow".to_owned(),
             });
         }
-        let workflow_type = self.name(workflow_type);
+        let workflow_type = self.name(&claim.workflow_type);
         self.entries.push(Entry {
             key,
             workflow_type,
@@ -455,6 +658,8 @@ impl Ledger {
             intent: None,
             barred: None,
             health: None,
+            latest: claim.latest,
+            closed: None,
             note: None,
         });
         let part = self.parts.entry(step.clone()).or_default();
@@ -535,13 +740,23 @@ impl Part {
             Life::InDoubt => Some(&mut self.in_doubt),
             Life::Done => Some(&mut self.done),
             Life::Refused | Life::Failed | Life::Unknown => Some(&mut self.left),
+            Life::Handed => Some(&mut self.handed),
             Life::Skipped | Life::Released | Life::Would => None,
         }
     }
 
+    /// Workflows that were claimed and not given back.
+    pub fn held(&self) -> u64 {
+        let open = self.queue.len() + self.intended.len() + self.in_doubt.len() + self.handed.len();
+        open as u64 + self.counts.all()
+    }
+
     /// Whether every claim is decided.
     pub fn is_settled(&self) -> bool {
-        self.queue.is_empty() && self.intended.is_empty() && self.in_doubt.is_empty()
+        self.queue.is_empty()
+            && self.intended.is_empty()
+            && self.in_doubt.is_empty()
+            && self.handed.is_empty()
     }
 }
 
@@ -551,7 +766,10 @@ fn target(write: &Write) -> Option<Version> {
         Write::Options {
             target: Some(Override::Pinned { version } | Override::OneTime { version }),
         } => Some(version.clone()),
-        Write::Options { .. } | Write::Terminate { .. } => None,
+        Write::Options { .. }
+        | Write::Terminate { .. }
+        | Write::Cancel { .. }
+        | Write::Signal { .. } => None,
         Write::Restart { target, .. } => Some(target.clone()),
     }
 }
@@ -560,7 +778,7 @@ fn target(write: &Write) -> Option<Version> {
 mod tests {
     use super::*;
 
-    const LIVES: [Life; 10] = [
+    const LIVES: [Life; 11] = [
         Life::Claimed,
         Life::Intended,
         Life::InDoubt,
@@ -571,6 +789,7 @@ mod tests {
         Life::Unknown,
         Life::Released,
         Life::Would,
+        Life::Handed,
     ];
 
     fn events() -> Vec<Event> {
@@ -584,6 +803,8 @@ mod tests {
             E::Bar,
             E::Release,
             E::Retry,
+            E::Hand,
+            E::TakeBack,
         ];
         events.extend(LIVES.map(E::End));
         events
@@ -595,6 +816,25 @@ mod tests {
             for life in [Life::Done, Life::Skipped, Life::Released, Life::Would] {
                 assert!(next(life, event).is_err(), "{life:?} {event:?}");
             }
+        }
+    }
+
+    #[test]
+    fn what_a_batch_job_has_is_written_to_by_nobody_else() {
+        for event in events() {
+            let legal = matches!(
+                event,
+                Event::TakeBack
+                    | Event::End(Life::Done | Life::Skipped | Life::Failed | Life::Unknown)
+            );
+            assert_eq!(next(Life::Handed, event).is_ok(), legal, "{event:?}");
+        }
+        for life in LIVES {
+            assert_eq!(
+                next(life, Event::Hand).is_ok(),
+                life == Life::Claimed,
+                "{life:?}"
+            );
         }
     }
 

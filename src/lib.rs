@@ -15,10 +15,12 @@
 pub mod diagnostic;
 pub mod document;
 pub mod template;
+pub mod history;
 pub mod survey;
 pub mod payload;
 pub mod list_filter;
 pub mod catalog;
+pub mod selection;
 pub mod schema;
 pub mod runbook;
 pub mod record;

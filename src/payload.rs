@@ -4,7 +4,6 @@
 //! Pure data. This module knows no service and no remote codec: what a codec encrypted is shown as what
 //! it is, unless it was decoded before (`Temporal::decode`).
 
-use std::collections::HashMap;
 use std::fmt;
 
 use base64::Engine;
@@ -44,7 +43,7 @@ pub fn encode_all(values: &[Value]) -> Payloads {
 
 fn payload(encoding: &str, data: Vec<u8>) -> Payload {
     Payload {
-        metadata: HashMap::from([(ENCODING.to_owned(), encoding.as_bytes().to_vec())]),
+        metadata: [(ENCODING.to_owned(), encoding.as_bytes().to_vec())].into(),
         data,
         ..Payload::default()
     }
@@ -280,7 +279,7 @@ mod tests {
         fn no_bytes_break_it(encoding in vec(any::<u8>(), 0..80), data in vec(any::<u8>(), 0..200)) {
             for encoding in [encoding.as_slice(), b"json/plain", b"json/protobuf", b"binary/plain"] {
                 let hostile = Payload {
-                    metadata: HashMap::from([(ENCODING.to_owned(), encoding.to_vec())]),
+                    metadata: [(ENCODING.to_owned(), encoding.to_vec())].into(),
                     data: data.clone(),
                     ..Payload::default()
                 };

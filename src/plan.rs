@@ -10,8 +10,10 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use crate::decision::Table;
+use crate::history::Outlook;
 use crate::record::{Certainty, Leftover};
 use crate::runbook::{Parameters, Runbook};
+use crate::selection::Found;
 use crate::survey::{Listed, Preflight, Routing};
 
 /// How many sample Workflow IDs a row shows.
@@ -51,6 +53,9 @@ pub struct Looked {
     pub refused: BTreeMap<String, u64>,
     /// Would be given back, by reason.
     pub released: BTreeMap<String, u64>,
+    /// What resets would do, Workflow by Workflow.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub resets: Vec<Outlook>,
 }
 
 /// What was found in one decision's scope.
@@ -70,6 +75,9 @@ pub struct TableSurvey {
     pub types: BTreeMap<String, u64>,
     /// What Visibility could not deliver.
     pub gaps: Vec<String>,
+    /// Counts before and after exclusion, where more than a query selects.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub found: Option<Found>,
 }
 
 impl TableSurvey {

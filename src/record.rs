@@ -9,11 +9,16 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
-use crate::survey::{Override, Status, Version, WorkflowKey};
+use crate::catalog::{Effect, FormField};
+use crate::history::ResetPoint;
+use crate::selection::Found;
+use crate::selection::reader::Cursor;
+use crate::survey::{BatchState, Override, Status, Version, WorkflowKey};
 
 /// Major and minor version of the format. A reader takes any minor of its major.
 pub const FORMAT: Format = Format { major: 1, minor: 0 };
@@ -82,6 +87,8 @@ pub struct Flags {
     pub rate: Option<f64>,
     /// `-p NAME.KEY=VALUE` given to `resume`: entries added to map parameters.
     pub entries: BTreeMap<String, BTreeMap<String, String>>,
+    /// `--answer STEP.FIELD=VALUE`: fields of forms, by step.
+    pub answers: BTreeMap<String, BTreeMap<String, String>>,
 }
 
 /// One claimed Workflow.
@@ -96,6 +103,10 @@ pub struct Claim {
     /// Workflow Type.
     #[serde(rename = "type")]
     pub workflow_type: String,
+    /// It was named without a run: the run that its Workflow ID has now is meant, also when that is another one
+    /// by the time of the look.
+    #[serde(default, skip_serializing_if = "is_false")]
+    pub latest: bool,
 }
 
 /// How sure a count is.
@@ -172,9 +183,15 @@ pub struct RowAsk {
     pub does: String,
     /// Target Version.
     pub target: Option<Version>,
+    /// Counts before and after exclusion, where the step selects by more than a query.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Found>,
     /// The command that would do it by hand.
     #[serde(default, skip_serializing_if = "Equivalent::is_empty")]
     pub equivalent: Equivalent,
+    /// Pages of the samples in the Web UI, where its address is known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
 }
 
 /// What is asked.
@@ -191,6 +208,9 @@ pub enum Question {
         rate: f64,
         /// Calls in flight, at most.
         concurrency: u32,
+        /// What else has to be known, a sentence each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// May this be changed?
     Changes {
@@ -211,6 +231,25 @@ pub enum Question {
     Manual {
         /// What to do.
         instructions: String,
+        /// What is to be entered.
+        #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+        form: IndexMap<String, FormField>,
+        /// What a flag has entered already.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        given: Map<String, Value>,
+    },
+    /// May this program be run?
+    Command {
+        /// It and its arguments, as a shell would take them.
+        line: String,
+        /// Where it runs, if the step says so.
+        directory: Option<String>,
+        /// Names of the environment variables that it is given.
+        variables: Vec<String>,
+        /// Names of those that it gets from `runbook`.
+        inherits: Vec<String>,
+        /// What it may do.
+        effect: Effect,
     },
 }
 
@@ -247,6 +286,10 @@ pub enum Treatment {
     Undone,
     /// Terminated.
     Terminated,
+    /// Asked to cancel.
+    Cancelled,
+    /// Sent a Signal.
+    Signalled,
 }
 
 /// What an intent was decided on: to settle it, and to know afterwards why.
@@ -269,9 +312,23 @@ pub struct Seen {
     pub attempt: u32,
 }
 
+fn yes() -> bool {
+    true
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_true(truth: &bool) -> bool {
+    *truth
+}
+
 #[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_false(truth: &bool) -> bool {
+    !*truth
 }
 
 /// The write, complete: what the call carries beyond the Workflow's own names.
@@ -286,6 +343,12 @@ pub enum Write {
         signals: bool,
         /// Re-apply Updates afterwards.
         updates: bool,
+        /// Re-apply results of Nexus operations afterwards.
+        #[serde(default = "yes", skip_serializing_if = "is_true")]
+        nexus: bool,
+        /// The run that is reset, where that is not the one that was claimed: the one before it in its chain.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        base: Option<String>,
         /// Pinned in the same call.
         target: Option<Version>,
         /// With the run and the step. Not written down with each intent: it is the strategy's own, and
@@ -316,6 +379,37 @@ pub enum Write {
         #[serde(skip)]
         reason: String,
     },
+    /// RequestCancelWorkflowExecution.
+    Cancel {
+        /// With the run and the step; not written down with each intent.
+        #[serde(skip)]
+        reason: String,
+        /// From run, step and Workflow: a second request with it leaves no second event.
+        request_id: String,
+    },
+    /// SignalWorkflowExecution.
+    Signal {
+        /// The Signal's name.
+        name: String,
+        /// How many arguments it has.
+        arguments: usize,
+        /// The arguments. They are the strategy's own: large ones are not written down with each intent.
+        #[serde(default, skip_serializing_if = "is_large")]
+        input: Vec<Value>,
+        /// Headers; not written down with each intent.
+        #[serde(skip)]
+        headers: BTreeMap<String, Value>,
+        /// From run, step and Workflow. A run takes a request id once, and its history names it.
+        request_id: String,
+    },
+}
+
+/// So many bytes of a Signal's arguments, as JSON, are written down with each intent.
+const LARGE: usize = 1_000;
+
+fn is_large(input: &[Value]) -> bool {
+    let bytes: usize = input.iter().map(|value| value.to_string().len()).sum();
+    input.is_empty() || bytes > LARGE
 }
 
 impl Write {
@@ -332,7 +426,9 @@ impl Write {
                 request_id.clear();
                 std::mem::take(event_id)
             }
-            Self::Restart { request_id, .. } => {
+            Self::Restart { request_id, .. }
+            | Self::Cancel { request_id, .. }
+            | Self::Signal { request_id, .. } => {
                 request_id.clear();
                 0
             }
@@ -372,6 +468,13 @@ pub enum Outcome {
         refusal: String,
         /// In words.
         message: String,
+        /// Events that a reset could go to instead, nearest first.
+        #[serde(
+            default,
+            rename = "valid_reset_events",
+            skip_serializing_if = "Vec::is_empty"
+        )]
+        points: Vec<ResetPoint>,
     },
     /// The call failed, and nothing happened.
     Failed {
@@ -391,6 +494,12 @@ pub enum Outcome {
     Would {
         /// In words.
         what: String,
+        /// Where a reset would go, and what lies after that.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        point: Option<Box<ResetPoint>>,
+        /// What it loses, runs again or re-applies, a sentence each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        effects: Vec<String>,
     },
 }
 
@@ -441,6 +550,70 @@ impl Health {
             Self::Failing | Self::Unpolled | Self::Lost | Self::Failed
         )
     }
+}
+
+/// A batch job of the service that a step hands Workflows to. It can be started again under its id: the
+/// service makes one job of it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Job {
+    /// Its id: from run, step, iteration and attempt, so that no two are the same.
+    pub id: String,
+    /// Job of the step in this iteration, from 1.
+    pub attempt: u32,
+    /// The approved List Filter, as it was frozen; none where the job is about named Workflows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// The Workflows, by ordinals: first and last of each range.
+    pub takes: Vec<(Ordinal, Ordinal)>,
+    /// Row that takes them.
+    pub row: String,
+    /// What is done to them.
+    pub treatment: Treatment,
+    /// Where they are moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Version>,
+    /// Operations a second, at most.
+    pub rate: f64,
+}
+
+impl Job {
+    /// The Workflows, one by one.
+    pub fn ordinals(&self) -> impl Iterator<Item = Ordinal> + '_ {
+        self.takes.iter().flat_map(|(first, last)| *first..=*last)
+    }
+
+    /// How many Workflows it takes.
+    pub fn len(&self) -> u64 {
+        let sizes = self.takes.iter();
+        sizes.map(|(first, last)| u64::from(last - first) + 1).sum()
+    }
+
+    /// Whether it takes none.
+    pub fn is_empty(&self) -> bool {
+        self.takes.is_empty()
+    }
+}
+
+/// How a batch job ended. What that means for each Workflow is looked at afterwards.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum JobEnd {
+    /// The service says so, with the counts that it has.
+    Ended {
+        /// Completed (even where operations failed), failed, or unknown where the service forgot it.
+        state: BatchState,
+        /// Workflows that it counted.
+        total: u64,
+        /// Operations that were done.
+        complete: u64,
+        /// Operations that failed.
+        failed: u64,
+    },
+    /// It was never started, and will not be: its Workflows are free again.
+    NotStarted {
+        /// Why.
+        message: String,
+    },
 }
 
 /// How a step ended.
@@ -544,6 +717,9 @@ pub enum Body {
         /// What they entered.
         #[serde(default)]
         note: String,
+        /// Values of the form.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        form: Map<String, Value>,
     },
     /// Workflows are claimed by a step.
     Page {
@@ -553,6 +729,9 @@ pub enum Body {
         pass: u32,
         /// They.
         claims: Vec<Claim>,
+        /// How far a file of names was taken in by now; none for other sources.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        cursor: Option<Cursor>,
     },
     /// A listing came to its end, and all that it claimed is decided.
     PassEnded {
@@ -647,6 +826,16 @@ pub enum Body {
         /// In words.
         note: String,
     },
+    /// A Workflow of an earlier step was found closed.
+    FoundClosed {
+        /// By which step.
+        place: Place,
+        /// Which Workflow.
+        ordinal: Ordinal,
+        /// How it closed; none where it does not exist any more.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        status: Option<Status>,
+    },
     /// An action on the service is about to write.
     Acting {
         /// Which step.
@@ -665,6 +854,22 @@ pub enum Body {
         error: String,
         /// Whether it may be tried again.
         again: bool,
+    },
+    /// A step hands Workflows to a batch job of the service; the job is started after this.
+    Job {
+        /// Which step.
+        place: Place,
+        /// The job.
+        job: Box<Job>,
+    },
+    /// The job is over.
+    JobEnded {
+        /// Of which step.
+        place: Place,
+        /// Its id.
+        id: String,
+        /// How.
+        end: JobEnd,
     },
     /// What a step waits for.
     Polled {
@@ -715,6 +920,9 @@ pub enum Body {
     Interrupted {
         /// Its name.
         signal: String,
+        /// What goes on without this tool, a sentence each.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        notes: Vec<String>,
     },
     /// The run is over.
     Ended {
@@ -722,6 +930,14 @@ pub enum Body {
         status: RunStatus,
         /// In words.
         message: String,
+    },
+    /// What a step's selection came to when somebody was about to be asked; the files that it reads must stay as
+    /// they are from here on.
+    Selected {
+        /// Which step.
+        place: Place,
+        /// What was found.
+        found: Box<Found>,
     },
 }
 

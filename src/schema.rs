@@ -150,9 +150,13 @@ pub fn accept_expressions(arguments: &mut Value) {
         }
         if property.get("properties").is_some() {
             accept_expressions(property);
-        } else {
-            wrap(property);
+            continue;
         }
+        // One of two forms: what the form with keys holds may be expressions too.
+        if let Some(then) = property.get_mut("then") {
+            accept_expressions(then);
+        }
+        wrap(property);
     }
 }
 
@@ -233,6 +237,9 @@ impl Schema {
             .with_format("bound", |text: &str| percentage(text).is_some())
             .with_format("version", |text: &str| {
                 template(text) || Version::parse(text).is_some()
+            })
+            .with_format("timestamp", |text: &str| {
+                template(text) || text.parse::<jiff::Timestamp>().is_ok()
             })
             .with_format("list-filter", |_: &str| true)
             .build(&json)
@@ -356,6 +363,9 @@ impl Schema {
             }
             ValidationErrorKind::MinItems { .. } | ValidationErrorKind::MinProperties { .. } => {
                 found.push(at("nothing in it".to_owned()).expected("at least one"))
+            }
+            ValidationErrorKind::MaxProperties { limit } => {
+                found.push(at("too many keys".to_owned()).expected(format!("at most {limit}")))
             }
             ValidationErrorKind::MinLength { .. } => {
                 found.push(at("empty text".to_owned()).expected("some text"))
@@ -536,6 +546,7 @@ fn format_message(
         "interval" => "duration",
         "bound" => "limit",
         "version" => "Version",
+        "timestamp" => "time",
         other => other,
     };
     at(format!("`{text}` is no {what}"))
@@ -547,6 +558,7 @@ fn format_expected(format: &str) -> Option<&'static str> {
         "interval" => Some("a duration: numbers with units, such as `30s`, `15m` or `1h30m`"),
         "bound" => Some("a number, or a percentage above 0 and up to 100 such as `1%`"),
         "version" => Some("`DEPLOYMENT:BUILD`"),
+        "timestamp" => Some("a time with its offset, such as `2026-01-05T06:00:00Z`"),
         "list-filter" => Some("a List Filter, such as `ExecutionStatus = 'Running'`"),
         _ => None,
     }
@@ -562,7 +574,7 @@ fn pattern_message(place: &Place<'_>, pattern: &str) -> String {
 }
 
 /// The pattern of ids and names.
-pub const ID: &str = "^[a-z][a-z0-9_]*$";
+pub const ID: &str = crate::catalog::NAME;
 
 fn pattern_expected(pattern: &str) -> String {
     match pattern {

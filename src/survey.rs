@@ -10,6 +10,9 @@ use std::fmt;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+pub use crate::history::ResetPoint;
+use crate::history::{Miss, ResetTo};
+
 /// Workflow ID and Run ID: one Workflow Execution.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct WorkflowKey {
@@ -246,6 +249,9 @@ pub struct Look {
     pub run_timeout_seconds: u64,
     /// Execution timeout, seconds; 0 is none.
     pub execution_timeout_seconds: u64,
+    /// Whether somebody asked it to cancel.
+    #[serde(default)]
+    pub cancel_requested: bool,
     /// Time of the last reset that made this run, if one did (`extended_info.last_reset_time`).
     pub last_reset: Option<Timestamp>,
 }
@@ -359,49 +365,56 @@ impl BatchState {
 }
 
 /// What a strategy needs from the history.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum HistoryNeed {
     /// Nothing.
     Nothing,
-    /// The first completed Workflow Task of the run, and what follows it.
-    FirstWorkflowTask,
-    /// The last completed Workflow Task of the run, and what follows it (read in reverse, bounded).
-    LastWorkflowTask,
+    /// Where a reset to this would go, and what lies after it.
+    Point(ResetTo),
     /// The start event: what a restart copies.
     Start,
 }
 
 /// What the history says, for the strategy that asked.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct HistoryLook {
-    /// The event that a reset would name (a WorkflowTaskCompleted; for the first task, where none completed, the first that failed or timed out).
+    /// The event that a reset would name.
     pub reset_point: Option<ResetPoint>,
+    /// Why there is none, where a point was asked for.
+    pub miss: Option<Miss>,
     /// Whether any Workflow Task of this run was ever started (false: never dispatched).
     pub dispatched: bool,
     /// If a reset made this run: its reason and base run (the WorkflowTaskFailed event with cause ResetWorkflow).
     pub made_by_reset: Option<ResetOrigin>,
+    /// The run before in a chain, where the point is in that one.
+    pub base: Option<BaseRun>,
     /// The start event as protobuf bytes (`WorkflowExecutionStartedEventAttributes`), base64, with user metadata and links, for a restart.
     pub start: Option<String>,
     /// True where the history was longer than the bound that was read.
     pub truncated: bool,
 }
 
-/// A point to which a run can be reset.
+/// The run to which a reset is applied, where that is not the one that was claimed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseRun {
+    /// Its Run ID.
+    pub run_id: String,
+    /// Its newest reset, by anyone.
+    pub reset_run_id: Option<String>,
+}
+
+/// Why the last Workflow Task of a run failed.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ResetPoint {
-    /// Event id for `workflow_task_finish_event_id`.
-    pub event_id: i64,
-    /// When that event happened.
-    pub time: Option<Timestamp>,
-    /// Signals after it.
-    pub signals_after: u32,
-    /// Updates after it.
-    pub updates_after: u32,
-    /// Activities that completed after it and would run again.
-    pub activities_after: u32,
-    /// Events after it in all (a lower bound where the history was truncated).
-    pub events_after: u64,
+#[serde(rename_all = "snake_case")]
+pub enum TaskFailure {
+    /// It did not: it completed, or there was none.
+    None,
+    /// The code does not fit the history.
+    NonDeterministic,
+    /// Something else: the cause.
+    Other(String),
+    /// What was read of the history does not say.
+    NotRead,
 }
 
 /// Which reset made a run.
@@ -474,6 +487,9 @@ pub struct Preflight {
     pub namespace_id: String,
     /// The identity that the client gives.
     pub identity: String,
+    /// Base URL of the Web UI, where it is known; no slash at the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ui: Option<String>,
     /// Server version.
     pub server_version: String,
     /// Search Attributes of the namespace, name and type; empty where they could not be read.

@@ -13,8 +13,29 @@ use minijinja::{Environment, UndefinedBehavior};
 
 /// Filters that an expression may use.
 pub const FILTERS: &[&str] = &[
-    "abs", "default", "first", "float", "int", "items", "join", "last", "length", "list", "lower",
-    "max", "min", "replace", "round", "sort", "split", "string", "sum", "trim", "unique", "upper",
+    "abs",
+    "default",
+    "first",
+    "float",
+    "from_json",
+    "int",
+    "items",
+    "join",
+    "last",
+    "length",
+    "list",
+    "lower",
+    "max",
+    "min",
+    "replace",
+    "round",
+    "sort",
+    "split",
+    "string",
+    "sum",
+    "trim",
+    "unique",
+    "upper",
 ];
 /// Tests (`x is …`) that an expression may use.
 pub const TESTS: &[&str] = &[
@@ -479,12 +500,45 @@ pub(crate) fn environment() -> Environment<'static> {
     for name in ["range", "dict", "debug", "namespace"] {
         environment.remove_global(name);
     }
+    environment.add_filter("from_json", from_json);
     environment
+}
+
+/// The value that a text holds as JSON: `-p input=@FILE` becomes an argument this way. The error says where,
+/// not what: the text may hold secrets.
+fn from_json(text: &str) -> Result<minijinja::Value, minijinja::Error> {
+    serde_json::from_str::<serde_json::Value>(text)
+        .map(|value| minijinja::Value::from(minijinja::value::Serde(value)))
+        .map_err(|error| {
+            let detail = format!(
+                "the text is not JSON (line {}, column {})",
+                error.line(),
+                error.column()
+            );
+            minijinja::Error::new(minijinja::ErrorKind::InvalidOperation, detail)
+        })
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_text_may_hold_json() {
+        let environment = environment();
+        let read = |text: &str| {
+            let compiled = environment.compile_expression("text | from_json");
+            let value = compiled.unwrap().eval(minijinja::context! { text })?;
+            Ok::<_, minijinja::Error>(serde_json::to_value(value).unwrap())
+        };
+        let value = serde_json::json!({ "points": 100, "to": ["a", null], "big": 9_007_199_254_740_993_i64 });
+        assert_eq!(read(&value.to_string()).unwrap(), value);
+        let error = read("{\n \"password\": hunter2}").unwrap_err();
+        assert_eq!(
+            error.detail(),
+            Some("the text is not JSON (line 2, column 14)")
+        );
+    }
 
     #[test]
     fn splits_at_expressions() {

@@ -3,7 +3,11 @@
 //! Uses `temporal` and the clock. Actions return what they found, they do not record: the journal is
 //! not known here, nor who asked for an effect and why.
 
+pub mod command;
+pub mod batch;
 pub mod deployment;
+mod query;
+pub mod selection;
 pub mod survey;
 mod warnings;
 pub mod workflows;
@@ -15,7 +19,7 @@ use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::equivalent::At;
 use crate::record::RunId;
-use crate::steps::{Completion, Effect, ListedPage, Observation, Problem};
+use crate::steps::{Completion, Effect, Observation, Problem};
 use crate::temporal::{CallError, Temporal, Verdict};
 
 /// Rows of a page.
@@ -30,17 +34,35 @@ pub struct World {
     pub clock: Clock,
     /// The run: its id goes into reasons and request ids.
     pub run: RunId,
+    /// Files of names that were read.
+    pub files: selection::Files,
+    /// Whoever runs programs.
+    pub commands: command::Commands,
 }
 
 impl World {
     /// Effects on the service behind `connection`, dated by `clock`.
     pub fn new(connection: Connection, clock: Clock, run: RunId) -> Self {
         let temporal = Temporal::new(connection).with_clock(clock.clone());
+        Self::of(temporal, clock, run)
+    }
+
+    /// Effects through `temporal`, and on this machine.
+    pub fn of(temporal: Temporal, clock: Clock, run: RunId) -> Self {
         Self {
             temporal,
             clock,
             run,
+            files: selection::Files::default(),
+            commands: command::Commands::here(),
         }
+    }
+
+    /// The same, with programs run by another.
+    #[must_use]
+    pub fn with_commands(mut self, commands: command::Commands) -> Self {
+        self.commands = commands;
+        self
     }
 
     /// Performs one effect. Questions, pauses and endings are not effects on the world: none comes back.
@@ -63,27 +85,28 @@ impl World {
                 action,
                 with,
             } => {
-                let result = deployment::act(self, &action, with).await;
+                let result = match action.split_once('.') {
+                    Some(("batch", _)) => batch::act(self, &action, with).await,
+                    _ => deployment::act(self, &action, with).await,
+                };
                 Completion::Acted { place, result }
             }
-            Effect::Survey { place, table } => {
-                let result = survey::to_ask(self, &place.step, &table).await;
+            Effect::Survey {
+                place,
+                table,
+                frozen,
+            } => {
+                let result = survey::to_ask(self, &place.step, &table, &frozen).await;
                 Completion::Surveyed { place, result }
             }
             Effect::List {
                 place,
-                query,
-                token,
+                table,
+                next,
+                frozen,
             } => {
-                let result = self.temporal.list(&query, PAGE, token).await;
-                let result = result.map(|page| ListedPage {
-                    rows: page.rows,
-                    next: page.next,
-                });
-                Completion::Listed {
-                    place,
-                    result: result.map_err(|error| problem(&error)),
-                }
+                let result = selection::list(self, &table, next, &frozen).await;
+                Completion::Listed { place, result }
             }
             Effect::Look {
                 place,
@@ -91,11 +114,13 @@ impl World {
                 key,
                 table,
                 lost,
+                latest,
                 barred,
             } => {
                 let look = workflows::Looking {
                     table: &table,
                     lost,
+                    latest,
                     barred: barred.as_ref(),
                     step: &place.step,
                 };
@@ -140,13 +165,57 @@ impl World {
                 target,
                 attempt,
                 moved,
+                woken,
             } => {
-                let result = workflows::verify(self, &key, target.as_ref(), attempt, moved).await;
+                let result = if woken {
+                    workflows::woken(self, &key, moved).await
+                } else {
+                    workflows::verify(self, &key, target.as_ref(), attempt, moved).await
+                };
                 Completion::Verified {
                     place,
                     ordinal,
                     result,
                 }
+            }
+            Effect::Run { place, command } => Completion::Ran {
+                ran: command::run(self, &command).await,
+                place,
+            },
+            Effect::Status {
+                place,
+                ordinal,
+                key,
+            } => {
+                let found = self.temporal.find(&key).await;
+                Completion::StatusRead {
+                    place,
+                    ordinal,
+                    result: found
+                        .map(|found| found.map(|listed| listed.status))
+                        .map_err(|error| problem(&error)),
+                }
+            }
+            Effect::Job {
+                place,
+                request,
+                start,
+            } => {
+                let result = batch::follow(self, &request, start).await;
+                Completion::Job {
+                    place,
+                    start,
+                    result,
+                }
+            }
+            Effect::Compare {
+                ordinal,
+                key,
+                request,
+                ..
+            } => {
+                let result = batch::compare(self, &request, &key).await;
+                Completion::Compared { ordinal, result }
             }
             Effect::Ask { .. } | Effect::Wait { .. } | Effect::Finish(_) => return None,
         })
@@ -154,7 +223,9 @@ impl World {
 
     async fn observe(&self, action: &str, with: Value) -> Result<Observation, Problem> {
         match action.split_once('.') {
+            Some(("workflows", "query")) => query::observe(self, &arguments(action, with)?).await,
             Some(("workflows", _)) => workflows::observe(self, action, with).await,
+            Some(("batch", _)) => batch::observe(self, action, with).await,
             _ => deployment::observe(self, action, with).await,
         }
     }

@@ -10,19 +10,27 @@ use std::sync::Arc;
 use futures::{FutureExt, StreamExt};
 use serde_json::{Map, Value, json};
 
+use super::selection::{Surveyed, sift, survey_names};
 use super::warnings::{self, Queues};
-use super::workflows::{Looking, look_and_judge};
+use super::workflows::{Judgement, Looking, look_and_judge};
 use super::{PAGE, World, problem};
-use crate::decision::{Table, Verdict};
+use crate::decision::{INVALID_EVENT, INVALID_REFUSAL, Table, Verdict};
+use crate::history::Outlook;
 use crate::list_filter::Filter;
 use crate::plan::{LIST_LIMIT, LOOK_LIMIT, Looked, RowSurvey, Survey, TableSurvey, Tally};
 use crate::record::{Certainty, Leftover};
+use crate::selection::{FileSeen, Found};
 use crate::steps::{Observation, Problem};
 use crate::survey::{Listed, Status, Version};
 
+/// So many Workflows of a row are told one by one in a plan; a dry run's report has the others.
+const OUTLOOKS: usize = 20;
+/// Names that are looked up, or Workflows that are looked at, to count for a question.
+const NAMES: usize = 1_000;
+
 /// Counts a table's rows.
 pub(crate) async fn table(world: &World, table: &Table) -> Result<TableSurvey, Problem> {
-    Ok(list_or_count(world, table).await?.0)
+    Ok(list_or_count(world, table, &[], NAMES).await?.0)
 }
 
 /// Counts a table's rows for a question. Where all of its Workflows are closed, each is looked at: those
@@ -31,15 +39,17 @@ pub(crate) async fn to_ask(
     world: &World,
     step: &str,
     table: &Table,
+    frozen: &[FileSeen],
 ) -> Result<TableSurvey, Problem> {
-    let (survey, listed) = list_or_count(world, table).await?;
+    let (survey, listed) = list_or_count(world, table, frozen, NAMES).await?;
     let statuses = table.scope.required_values("ExecutionStatus");
     let closed = statuses.is_some_and(|statuses| {
         let open = Status::ALL.iter().filter(|status| status.is_open());
         open.into_iter()
             .all(|status| !statuses.contains(status.name()))
     });
-    if !closed || !survey.listed {
+    let picky = table.selection.only.is_some() && listed.len() <= NAMES;
+    if !(closed || picky) || !survey.listed {
         return Ok(survey);
     }
     let looks = listed.into_iter().map(|listed| {
@@ -53,7 +63,13 @@ pub(crate) async fn to_ask(
             tally.add(&listed);
         }
     }
-    Ok(tally.finish())
+    let counted = tally.finish();
+    let found = survey.found.map(|found| Found {
+        unfit: found.left.saturating_sub(counted.total),
+        left: counted.total,
+        ..found
+    });
+    Ok(TableSurvey { found, ..counted })
 }
 
 /// Whether there may be something to do.
@@ -61,6 +77,7 @@ async fn look_closed(world: &World, step: &str, table: &Table, listed: Listed) -
     let looking = Looking {
         table,
         lost: false,
+        latest: false,
         barred: None,
         step,
     };
@@ -79,7 +96,76 @@ async fn look_closed(world: &World, step: &str, table: &Table, listed: Listed) -
 async fn list_or_count(
     world: &World,
     table: &Table,
+    frozen: &[FileSeen],
+    names: usize,
 ) -> Result<(TableSurvey, Vec<Listed>), Problem> {
+    if table.selection.is_named() {
+        let found = survey_names(world, table, frozen, names).await?;
+        return Ok(counted(table, found));
+    }
+    let (survey, rows) = list_scope(world, table).await?;
+    if table.selection.is_plain() {
+        return Ok((survey, rows));
+    }
+    if survey.listed {
+        return Ok(counted(table, sift(world, table, rows, true)?));
+    }
+    let total = survey.total;
+    let found = sift(world, table, rows, false)?;
+    Ok(estimated(
+        survey,
+        found,
+        total,
+        table.selection.limit.or(table.selection.sample),
+    ))
+}
+
+/// Counts what a selection left.
+fn counted(table: &Table, surveyed: Surveyed) -> (TableSurvey, Vec<Listed>) {
+    let Surveyed { rows, found, whole } = surveyed;
+    let mut tally = Tally::new(table);
+    rows.iter().for_each(|listed| tally.add(listed));
+    let mut survey = tally.finish();
+    survey.listed = whole;
+    survey.total = found.left;
+    if let Some(row) = survey.rows.first_mut() {
+        // A step with a selection has one row, which takes all.
+        row.count = found.left;
+        if !whole || table.selection.only.is_some() {
+            row.certainty = Some(Certainty::AtMost);
+        }
+    }
+    survey.found = Some(found);
+    (survey, rows)
+}
+
+/// More than could be listed: what is left out is known of those that were.
+fn estimated(
+    mut survey: TableSurvey,
+    surveyed: Surveyed,
+    total: u64,
+    most: Option<u64>,
+) -> (TableSurvey, Vec<Listed>) {
+    let Surveyed {
+        rows, mut found, ..
+    } = surveyed;
+    found.selected = total;
+    found.left = most
+        .unwrap_or(u64::MAX)
+        .min(total - found.excluded.min(total));
+    for row in &mut survey.rows {
+        row.count = found.left;
+        row.certainty = Some(Certainty::AtMost);
+    }
+    survey.gaps.push(format!(
+        "what is excluded was taken off among the first {LIST_LIMIT} only"
+    ));
+    survey.found = Some(found);
+    (survey, rows)
+}
+
+/// Lists a scope, or counts it, before anything is left out of it.
+async fn list_scope(world: &World, table: &Table) -> Result<(TableSurvey, Vec<Listed>), Problem> {
     let mut tally = Tally::new(table);
     let scope = table.scope.fold();
     if scope.constant() == Some(false) {
@@ -208,7 +294,17 @@ pub async fn survey(world: &World, subject: &Subject) -> Result<Survey, Problem>
     }
     let mut queues = Queues::new();
     for (name, table) in &subject.tables {
-        let (mut found, listed) = list_or_count(world, table).await?;
+        let listing = list_or_count(world, table, &[], subject.looks.min(LOOK_LIMIT)).await;
+        let (mut found, listed) = match listing {
+            // Who resumes may be long past the step that reads a file.
+            Err(problem) if subject.looks == 0 && !table.selection.files().is_empty() => {
+                let mut found = Tally::new(table).finish();
+                found.listed = false;
+                found.gaps.push(problem.message);
+                (found, Vec::new())
+            }
+            other => other?,
+        };
         warnings::note_queues(table, &listed, &mut queues);
         look_at_samples(
             world,
@@ -250,6 +346,7 @@ async fn look_at_samples(
         let looking = Looking {
             table,
             lost: false,
+            latest: false,
             barred: None,
             step,
         };
@@ -261,7 +358,10 @@ async fn look_at_samples(
     let mut looks = looks.buffered(16);
     while let Some((first, result)) = looks.next().await {
         match result {
-            Ok(Some(judgement)) => note(table, first, &judgement.verdict, &mut found.rows),
+            Ok(Some(judgement)) => {
+                note(table, first, &judgement.verdict, &mut found.rows);
+                note_reset(table, first, &judgement, &mut found.rows);
+            }
             Ok(None) => {}
             Err(problem) => {
                 if !found.gaps.contains(&problem.message) {
@@ -296,7 +396,55 @@ fn note(table: &Table, first: Option<usize>, verdict: &Verdict, rows: &mut [RowS
         Verdict::Unmatched => on(None, &|looked| {
             bump(&mut looked.released, "no row takes it".to_owned())
         }),
-        Verdict::Read(_) => {}
+        Verdict::Read(_) | Verdict::ReadFailure => {}
+    }
+}
+
+/// What a reset would do, Workflow by Workflow: where it goes, what it loses; or where else it could go.
+fn note_reset(table: &Table, first: Option<usize>, judged: &Judgement, rows: &mut [RowSurvey]) {
+    let outlook = Outlook {
+        workflow_id: judged.look.listed.key.workflow_id.clone(),
+        run_id: judged.look.listed.key.run_id.clone(),
+        ..Outlook::default()
+    };
+    let (row, outlook) = match &judged.verdict {
+        Verdict::Write {
+            row,
+            strategy,
+            point: Some(point),
+            ..
+        } => {
+            let more = judged.history.as_ref().is_some_and(|(_, it)| it.truncated);
+            let effects = table.strategies[strategy].call.effects(Some(point), more);
+            let point = Some((**point).clone());
+            (
+                Some(*row),
+                Outlook {
+                    point,
+                    effects,
+                    ..outlook
+                },
+            )
+        }
+        Verdict::Refuse {
+            row,
+            refusal,
+            message,
+            points,
+        } if refusal == INVALID_REFUSAL => {
+            let outlook = Outlook {
+                code: INVALID_EVENT.to_owned(),
+                message: message.clone(),
+                valid_reset_events: points.clone(),
+                ..outlook
+            };
+            (*row, outlook)
+        }
+        _ => return,
+    };
+    let row = row.or(first).and_then(|row| rows.get_mut(row));
+    if let Some(row) = row.filter(|row| row.looked.resets.len() < OUTLOOKS) {
+        row.looked.resets.push(outlook);
     }
 }
 

@@ -48,6 +48,7 @@ pub(super) async fn add(world: &World, subject: &Subject, queues: &Queues, surve
         of_target(world, &target, queues, survey, &mut warnings).await;
     }
     of_auto_upgrade(world, subject, &mut warnings).await;
+    of_batches(subject, &mut warnings);
     of_attributes(subject, survey, &mut warnings);
     for (name, found) in &survey.tables {
         of_table(name, found, &mut warnings);
@@ -55,6 +56,17 @@ pub(super) async fn add(world: &World, subject: &Subject, queues: &Queues, surve
     let mut seen = BTreeSet::new();
     warnings.retain(|warning| seen.insert(warning.clone()));
     survey.warnings.extend(warnings);
+}
+
+/// What the service does not say about a batch job.
+fn of_batches(subject: &Subject, warnings: &mut Vec<String>) {
+    for (name, table) in &subject.tables {
+        let mut calls = table.strategies.values().map(|strategy| &strategy.call);
+        if let Some(call) = calls.find(|call| call.is_batch()) {
+            let notes = call.batch_notes(None);
+            warnings.extend(notes.into_iter().map(|note| format!("`{name}`: {note}")));
+        }
+    }
 }
 
 fn targets(subject: &Subject) -> BTreeSet<Version> {

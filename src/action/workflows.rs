@@ -8,15 +8,20 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
-use super::{PAGE, World, arguments, fatal, problem};
-use crate::catalog::{Count, List};
+use super::selection::{MOST_NAMED, resolve};
+use super::{World, arguments, fatal, problem};
+use crate::catalog::{Count, List, Named, Select};
 use crate::decision::{Case, Naming, Table, Verdict, as_listed, judge as decide};
 use crate::health::health;
 use crate::ledger::OpenIntent;
 use crate::record::{Health, Outcome, Settlement, Write};
 use crate::steps::{Judged, Observation, Problem, Written};
-use crate::survey::{HistoryLook, HistoryNeed, Look, Override, Version, WorkflowKey};
-use crate::temporal::{CallError, Cause, Reapply, ResetCall, RestartCall, Verdict as Meaning};
+use crate::survey::{
+    HistoryLook, HistoryNeed, Look, Override, Status, TaskFailure, Version, WorkflowKey,
+};
+use crate::temporal::{
+    CallError, Cause, Found, Reapply, ResetCall, RestartCall, SignalCall, Verdict as Meaning,
+};
 
 /// A look may be so old when the call leaves.
 const FRESH: SignedDuration = SignedDuration::from_secs(2);
@@ -28,15 +33,7 @@ pub(super) async fn observe(
     with: Value,
 ) -> Result<Observation, Problem> {
     let output = match action {
-        "workflows.count" => {
-            let with: Count = arguments(action, with)?;
-            let count = world
-                .temporal
-                .count(&with.query)
-                .await
-                .map_err(|error| problem(&error))?;
-            json!({ "count": count })
-        }
+        "workflows.count" => count(world, &arguments(action, with)?).await?,
         "workflows.list" => list(world, &arguments(action, with)?).await?,
         other => return Err(fatal(format!("`{other}` cannot be observed"))),
     };
@@ -49,23 +46,49 @@ pub(super) async fn observe(
     })
 }
 
-async fn list(world: &World, with: &List) -> Result<Value, Problem> {
-    let limit = with.limit.unwrap_or(100) as usize;
-    let (mut rows, mut token) = (Vec::new(), None);
-    let more = loop {
-        let page = world
-            .temporal
-            .list(&with.query, PAGE.min(with.limit.unwrap_or(100)), token)
-            .await;
-        let page = page.map_err(|error| problem(&error))?;
-        rows.extend(page.rows);
-        token = page.next;
-        if rows.len() >= limit || token.is_none() {
-            break rows.len() > limit || token.is_some();
-        }
+/// Which Workflows a reading action is about.
+fn selected(query: Option<&String>, select: Option<&Select>) -> Result<Select, Problem> {
+    match (query, select) {
+        (Some(query), None) => Ok(Select::by_query(query)),
+        (None, Some(select)) => Ok(select.clone()),
+        _ => Err(fatal("it wants `query` or `select`, one of them")),
+    }
+}
+
+async fn count(world: &World, with: &Count) -> Result<Value, Problem> {
+    let select = selected(with.query.as_ref(), with.select.as_ref())?;
+    if let (Some(query), true) = (&select.query, select == Select::by_query(query_of(&select))) {
+        let count = world.temporal.count(query).await;
+        let count = count.map_err(|error| problem(&error))?;
+        return Ok(json!({ "count": count, "not_found": [] }));
+    }
+    let most = if select.query.is_some() {
+        usize::MAX
+    } else {
+        MOST_NAMED
     };
-    rows.truncate(limit);
-    let workflows: Vec<Value> = rows
+    let resolved = resolve(world, &select, most).await?;
+    if resolved.more {
+        return Err(fatal(format!(
+            "there are more than {MOST_NAMED} names: too many to look up for a count"
+        )));
+    }
+    Ok(json!({ "count": resolved.rows.len(), "not_found": names(&resolved.missing) }))
+}
+
+fn query_of(select: &Select) -> &str {
+    select.query.as_deref().unwrap_or_default()
+}
+
+fn names(missing: &[Named]) -> Vec<String> {
+    missing.iter().map(ToString::to_string).collect()
+}
+
+async fn list(world: &World, with: &List) -> Result<Value, Problem> {
+    let select = selected(with.query.as_ref(), with.select.as_ref())?;
+    let resolved = resolve(world, &select, with.limit.unwrap_or(100) as usize).await?;
+    let workflows: Vec<Value> = resolved
+        .rows
         .iter()
         .map(|row| {
             json!({
@@ -76,7 +99,12 @@ async fn list(world: &World, with: &List) -> Result<Value, Problem> {
             })
         })
         .collect();
-    Ok(json!({ "count": workflows.len(), "workflows": workflows, "more": more }))
+    Ok(json!({
+        "count": workflows.len(),
+        "workflows": workflows,
+        "more": resolved.more,
+        "not_found": names(&resolved.missing),
+    }))
 }
 
 /// What a look is for.
@@ -85,6 +113,8 @@ pub(crate) struct Looking<'a> {
     pub table: &'a Table,
     /// See [`Case::lost`].
     pub lost: bool,
+    /// See [`Case::latest`].
+    pub latest: bool,
     /// See [`Case::barred`].
     pub barred: Option<&'a (String, String)>,
     /// The step.
@@ -131,13 +161,16 @@ pub(crate) async fn look_and_judge(
         return Ok(None);
     };
     let mut history: Option<(HistoryNeed, HistoryLook)> = None;
+    let mut failure: Option<TaskFailure> = None;
     // Each strategy of a row's fallbacks may want another part of the history.
-    for _ in 0..4 {
+    for _ in 0..5 {
         let verdict = decide(&Case {
             table: looking.table,
             look: &look,
-            history: history.as_ref().map(|(need, history)| (*need, history)),
+            history: history.as_ref().map(|(need, history)| (need, history)),
+            failure: failure.as_ref(),
             lost: looking.lost,
+            latest: looking.latest,
             barred: looking
                 .barred
                 .map(|(strategy, refusal)| (strategy.as_str(), refusal.as_str())),
@@ -146,6 +179,11 @@ pub(crate) async fn look_and_judge(
                 step: looking.step,
             },
         });
+        if verdict == Verdict::ReadFailure {
+            let read = world.temporal.task_failure(&look).await;
+            failure = Some(read.map_err(|error| problem(&error))?);
+            continue;
+        }
         let Verdict::Read(need) = verdict else {
             return Ok(Some(Judgement {
                 verdict,
@@ -155,7 +193,7 @@ pub(crate) async fn look_and_judge(
         };
         let read = world
             .temporal
-            .history(&look.listed.key, need, &look)
+            .history(&look.listed.key, &need, &look)
             .await
             .map_err(|error| problem(&error))?;
         history = Some((need, read));
@@ -236,6 +274,8 @@ async fn send(
                 event_id,
                 signals,
                 updates,
+                nexus,
+                base,
                 target,
                 reason,
                 request_id,
@@ -245,9 +285,9 @@ async fn send(
             let mut exclude = std::collections::BTreeSet::new();
             exclude.extend((!signals).then_some(Reapply::Signal));
             exclude.extend((!updates).then_some(Reapply::Update));
-            exclude.extend((!signals && !updates).then_some(Reapply::Nexus));
+            exclude.extend((!nexus).then_some(Reapply::Nexus));
             let call = ResetCall {
-                key: key.clone(),
+                key: base_of(key, base.as_ref()),
                 event_id: *event_id,
                 exclude,
                 reason: reason.clone(),
@@ -268,6 +308,38 @@ async fn send(
             .terminate(key, reason, None)
             .await
             .map(|()| None),
+        (Write::Cancel { reason, request_id }, _) => world
+            .temporal
+            .cancel(key, reason, request_id)
+            .await
+            .map(|()| None),
+        (
+            Write::Signal {
+                name,
+                input,
+                headers,
+                request_id,
+                ..
+            },
+            _,
+        ) => {
+            let call = SignalCall {
+                key: key.clone(),
+                name: name.clone(),
+                input: input.clone(),
+                headers: headers.clone(),
+                request_id: request_id.clone(),
+            };
+            world.temporal.signal(&call).await.map(|()| None)
+        }
+    }
+}
+
+/// The run that a reset is applied to: the claimed one, or the one before it in its chain.
+fn base_of(key: &WorkflowKey, base: Option<&String>) -> WorkflowKey {
+    WorkflowKey {
+        workflow_id: key.workflow_id.clone(),
+        run_id: base.unwrap_or(&key.run_id).clone(),
     }
 }
 
@@ -277,6 +349,7 @@ fn failed(error: &CallError) -> Written {
     let refusal = |name: &str| Outcome::Refused {
         refusal: name.to_owned(),
         message: message.clone(),
+        points: Vec::new(),
     };
     Written::Ended(match (error.meaning.verdict, error.meaning.cause) {
         (Meaning::Done, _) => Outcome::Done { new_run: None },
@@ -305,9 +378,13 @@ pub(crate) async fn settle(
     key: &WorkflowKey,
     intent: &OpenIntent,
 ) -> Result<(Settlement, String), Problem> {
+    let key = match &intent.write {
+        Write::Reset { base, .. } => base_of(key, base.as_ref()),
+        _ => key.clone(),
+    };
     let look = world
         .temporal
-        .look(key)
+        .look(&key)
         .await
         .map_err(|error| problem(&error))?;
     let Some(look) = look else {
@@ -320,11 +397,9 @@ pub(crate) async fn settle(
         Write::Reset { .. } => settle_reset(world, step, &look, intent).await,
         Write::Options { target } => Ok(settle_options(&look, target.as_ref())),
         Write::Restart { request_id, .. } => settle_restart(world, &look, intent, request_id).await,
-        Write::Terminate { .. } => Ok(if look.listed.status.is_open() {
-            not_done("it still runs")
-        } else {
-            done(None, None, format!("it is closed ({})", look.listed.status))
-        }),
+        Write::Terminate { .. } => settle_terminate(world, step, &look).await,
+        Write::Cancel { .. } => settle_cancel(world, step, &look, intent).await,
+        Write::Signal { request_id, .. } => settle_signal(world, &look, intent, request_id).await,
     }
 }
 
@@ -378,6 +453,87 @@ async fn settle_reset(
         (None, _) => format!("the base run was reset (to {run_id})"),
     };
     Ok(done(Some(run_id), ours, evidence))
+}
+
+/// What it came to is the status; whose doing it was is in the reason.
+async fn settle_terminate(
+    world: &World,
+    step: &str,
+    look: &Look,
+) -> Result<(Settlement, String), Problem> {
+    match look.listed.status {
+        status if status.is_open() => Ok(not_done("it still runs")),
+        Status::Terminated => {
+            let end = world.temporal.termination(&look.listed.key).await;
+            let reason = end.ok().flatten().map(|end| end.reason);
+            Ok(whose(world, step, "it was terminated", reason.as_deref()))
+        }
+        status => Ok(not_done(format!("it closed otherwise ({status})"))),
+    }
+}
+
+/// Describe says at once whether a cancellation was asked for, before any event shows it.
+async fn settle_cancel(
+    world: &World,
+    step: &str,
+    look: &Look,
+    intent: &OpenIntent,
+) -> Result<(Settlement, String), Problem> {
+    let event = world
+        .temporal
+        .cancel_reason(&look.listed.key, intent.seen.history_length);
+    let reason = match event.await.map_err(|error| problem(&error))? {
+        Found::Yes(reason) => Some(reason),
+        Found::No | Found::TooLong => None,
+    };
+    if reason.is_none() && !look.cancel_requested && look.listed.status != Status::Canceled {
+        return Ok(not_done("no cancellation was requested"));
+    }
+    let what = "a cancellation is requested";
+    Ok(whose(world, step, what, reason.as_deref()))
+}
+
+/// Done, and by whom, where the reason is known.
+fn whose(world: &World, step: &str, what: &str, reason: Option<&str>) -> (Settlement, String) {
+    let run = &world.run.0;
+    let mark = Naming { run, step }.mark();
+    let ours = reason.map(|reason| reason.contains(&mark));
+    let evidence = match (reason, ours) {
+        (Some(reason), Some(false)) => format!("{what} by somebody else ({reason})"),
+        (_, Some(true)) => format!("{what} by this run"),
+        _ => what.to_owned(),
+    };
+    done(None, ours, evidence)
+}
+
+/// The history names the request id. A Signal that arrives while a Workflow Task is in flight shows only
+/// when that ends: until then nobody knows. The look comes first, so that what the history lacks after
+/// it was never there.
+async fn settle_signal(
+    world: &World,
+    look: &Look,
+    intent: &OpenIntent,
+    request_id: &str,
+) -> Result<(Settlement, String), Problem> {
+    let after = intent.seen.history_length;
+    let search = world
+        .temporal
+        .signalled(&look.listed.key, request_id, after);
+    let found = search.await.map_err(|error| problem(&error))?;
+    let in_flight = look.pending_task.as_ref().is_some_and(|task| task.started);
+    match found {
+        Found::Yes(()) => Ok(done(None, Some(true), "its history has the Signal")),
+        Found::TooLong => Ok((
+            Settlement::Unknown,
+            "its history is too long to find the Signal in it".to_owned(),
+        )),
+        Found::No if look.listed.status.is_open() && in_flight => Err(Problem {
+            message: "a Workflow Task is in flight, and the Signal may wait behind it".to_owned(),
+            transient: true,
+            not_yet: false,
+        }),
+        Found::No => Ok(not_done("its history does not have the Signal")),
+    }
 }
 
 fn settle_options(look: &Look, target: Option<&Override>) -> (Settlement, String) {
@@ -453,5 +609,22 @@ pub(crate) async fn verify(
     Ok(match look {
         None => (Health::Unproven, "it does not exist any more".to_owned()),
         Some(look) => health(&look, target, attempt, moved, world.now()),
+    })
+}
+
+/// How a Workflow is that a Signal or a cancellation woke.
+pub(crate) async fn woken(
+    world: &World,
+    key: &WorkflowKey,
+    moved: Option<Timestamp>,
+) -> Result<(Health, String), Problem> {
+    let look = world
+        .temporal
+        .look(key)
+        .await
+        .map_err(|error| problem(&error))?;
+    Ok(match look {
+        None => (Health::Unproven, "it does not exist any more".to_owned()),
+        Some(look) => crate::health::woken(&look, moved, world.now()),
     })
 }

@@ -37,6 +37,12 @@ const APPLIED: &[Field] = &[
     field("undone", Kind::Count, "of these, reset to a later point"),
     field("terminated", Kind::Count, "of these, terminated"),
     field(
+        "cancelled",
+        Kind::Count,
+        "of these, asked to cancel: what they make of it shows when they close",
+    ),
+    field("signalled", Kind::Count, "of these, sent a Signal"),
+    field(
         "skipped",
         Kind::Count,
         "Workflows that needed nothing, with a reason",
@@ -62,6 +68,41 @@ const APPLIED: &[Field] = &[
         "listed Workflows that no row takes",
     ),
     field("rows", Kind::Object, "the same numbers by row"),
+    field(
+        "job",
+        Kind::Object,
+        "with `via: batch`: the service's own job (id, state, total, complete, failed as it counted them)",
+    ),
+];
+
+const BATCH: &[Field] = &[
+    field("job_id", Kind::Text, "the job's id"),
+    field(
+        "state",
+        Kind::Text,
+        "`running`, `completed` (even where operations failed) or `failed` (also where it was stopped)",
+    ),
+    field(
+        "operation",
+        Kind::Text,
+        "`reset`, `update_options`, `signal`, `cancel`, `terminate`, `delete` or `other`",
+    ),
+    field(
+        "total",
+        Kind::Number,
+        "Workflows that it is about; 0 until the service has counted them",
+    ),
+    field(
+        "complete",
+        Kind::Number,
+        "operations that were done, at least: the service counts by pages",
+    ),
+    field("failed", Kind::Number, "operations that failed"),
+    field("query", Kind::Text, "its List Filter, or empty"),
+    field("reason", Kind::Text, "why it was started"),
+    field("identity", Kind::Text, "who started it"),
+    field("started", Kind::Text, "when it started"),
+    field("closed", Kind::Text, "when it ended, or empty"),
 ];
 
 const NO_REFUSALS: &[&str] = &[];
@@ -192,20 +233,27 @@ pub const ACTIONS: &[Action] = &[
     },
     Action {
         name: "workflows.count",
-        summary: "Count Workflows by List Filter",
+        summary: "Count Workflows",
         effect: Effect::Read,
         subject: Subject::Service,
         arguments: |g| Count::json_schema(g),
-        output: &[field(
-            "count",
-            Kind::Number,
-            "Workflows that match, by Visibility",
-        )],
+        output: &[
+            field(
+                "count",
+                Kind::Number,
+                "Workflows that match, by Visibility; of named ones, those that are there",
+            ),
+            field(
+                "not_found",
+                Kind::List,
+                "names under which there is no Workflow",
+            ),
+        ],
         refusals: NO_REFUSALS,
     },
     Action {
         name: "workflows.list",
-        summary: "List Workflows by List Filter",
+        summary: "List Workflows",
         effect: Effect::Read,
         subject: Subject::Service,
         arguments: |g| List::json_schema(g),
@@ -220,6 +268,11 @@ pub const ACTIONS: &[Action] = &[
                 "more",
                 Kind::Boolean,
                 "whether there were more than `limit`",
+            ),
+            field(
+                "not_found",
+                Kind::List,
+                "names under which there is no Workflow",
             ),
         ],
         refusals: NO_REFUSALS,
@@ -237,6 +290,14 @@ pub const ACTIONS: &[Action] = &[
             "never_dispatched",
             "reset_before",
             "not_resettable",
+            "invalid_event",
+            "ambiguous_event",
+            "unreadable_input",
+            "no_point_before",
+            "no_failed_task",
+            "failed_task_not_durable",
+            "not_continued",
+            "history_too_long",
         ],
     },
     Action {
@@ -264,6 +325,73 @@ pub const ACTIONS: &[Action] = &[
         subject: Subject::Workflow,
         arguments: |g| Terminate::json_schema(g),
         output: APPLIED,
+        refusals: NO_REFUSALS,
+    },
+    Action {
+        name: "workflows.cancel",
+        summary: "Ask a Workflow to cancel; it may clean up, or ignore it",
+        effect: Effect::Idempotent,
+        subject: Subject::Workflow,
+        arguments: |g| Cancel::json_schema(g),
+        output: APPLIED,
+        refusals: NO_REFUSALS,
+    },
+    Action {
+        name: "workflows.signal",
+        summary: "Send a Signal to a Workflow, once",
+        effect: Effect::NonIdempotent,
+        subject: Subject::Workflow,
+        arguments: |g| Signal::json_schema(g),
+        output: APPLIED,
+        refusals: NO_REFUSALS,
+    },
+    Action {
+        name: "workflows.query",
+        summary: "Ask Workflows a Query; a Worker answers it",
+        effect: Effect::Read,
+        subject: Subject::Service,
+        arguments: |g| Query::json_schema(g),
+        output: &[
+            field(
+                "answers",
+                Kind::List,
+                "objects with id, run_id, type, and answer or error",
+            ),
+            field(
+                "answer",
+                Kind::Any,
+                "the answer, where exactly one Workflow was asked",
+            ),
+            field("answered", Kind::Number, "Workflows that answered"),
+            field(
+                "failed",
+                Kind::Number,
+                "Workflows that did not, with an error each",
+            ),
+            field(
+                "more",
+                Kind::Boolean,
+                "whether there were more than `limit`",
+            ),
+        ],
+        refusals: NO_REFUSALS,
+    },
+    Action {
+        name: "workflows.wait_closed",
+        summary: "Wait until the Workflows of earlier steps are closed",
+        effect: Effect::Read,
+        subject: Subject::Ledger,
+        arguments: |g| WaitClosed::json_schema(g),
+        output: &[
+            field("closed", Kind::Number, "Workflows that are closed, or gone"),
+            field("open", Kind::Number, "Workflows that still run"),
+            field(
+                "continued",
+                Kind::Number,
+                "of the closed ones, those that continued as new: a successor may run",
+            ),
+            field("statuses", Kind::Object, "Workflows by status"),
+        ],
         refusals: NO_REFUSALS,
     },
     Action {
@@ -312,6 +440,77 @@ pub const ACTIONS: &[Action] = &[
         refusals: NO_REFUSALS,
     },
     Action {
+        name: "batch.describe",
+        summary: "Read a batch job of the service: what it does, how far it is",
+        effect: Effect::Read,
+        subject: Subject::Service,
+        arguments: |g| DescribeBatch::json_schema(g),
+        output: BATCH,
+        refusals: NO_REFUSALS,
+    },
+    Action {
+        name: "batch.list",
+        summary: "List the service's batch jobs, newest first",
+        effect: Effect::Read,
+        subject: Subject::Service,
+        arguments: |g| ListBatches::json_schema(g),
+        output: &[
+            field(
+                "jobs",
+                Kind::List,
+                "objects with job_id, operation, state, started, closed",
+            ),
+            field("count", Kind::Number, "how many of them"),
+            field("running", Kind::List, "ids of those that run"),
+            field(
+                "more",
+                Kind::Boolean,
+                "whether there were more than `limit`",
+            ),
+        ],
+        refusals: NO_REFUSALS,
+    },
+    Action {
+        name: "batch.wait",
+        summary: "Wait until a batch job of the service has ended; fails where the job failed",
+        effect: Effect::Read,
+        subject: Subject::Service,
+        arguments: |g| WaitBatch::json_schema(g),
+        output: BATCH,
+        refusals: NO_REFUSALS,
+    },
+    Action {
+        name: "batch.terminate",
+        summary: "Stop a batch job of the service; what it did stays done",
+        effect: Effect::Idempotent,
+        subject: Subject::Service,
+        arguments: |g| TerminateBatch::json_schema(g),
+        output: &[
+            field(
+                "stopped",
+                Kind::Count,
+                "times that a running job was stopped",
+            ),
+            field(
+                "state",
+                Kind::Text,
+                "its state now; a stopped job is `failed`",
+            ),
+            field(
+                "done",
+                Kind::Count,
+                "operations that were done when it was stopped, at least: they stay done",
+            ),
+            field("failed", Kind::Count, "operations that had failed by then"),
+            field(
+                "left",
+                Kind::Count,
+                "operations that were not counted by then",
+            ),
+        ],
+        refusals: NO_REFUSALS,
+    },
+    Action {
         name: "manual.task",
         summary: "Have a person do something, and record who did it",
         effect: Effect::NonIdempotent,
@@ -320,6 +519,7 @@ pub const ACTIONS: &[Action] = &[
         output: &[
             field("done_by", Kind::Text, "who said so"),
             field("note", Kind::Text, "what they entered"),
+            field("form", Kind::Object, "the values of the form's fields"),
         ],
         refusals: NO_REFUSALS,
     },
@@ -334,11 +534,37 @@ pub const ACTIONS: &[Action] = &[
     },
     Action {
         name: "wait",
-        summary: "Wait for a time, or until a condition holds",
+        summary: "Wait for a time, or until there are so many Workflows",
         effect: Effect::Read,
         subject: Subject::Run,
         arguments: |g| Wait::json_schema(g),
-        output: &[],
+        output: &[
+            field("waited", Kind::Number, "seconds, by the clock"),
+            field(
+                "count",
+                Kind::Number,
+                "Workflows at the end, by Visibility, with `for_workflows`",
+            ),
+        ],
+        refusals: NO_REFUSALS,
+    },
+    Action {
+        name: "command.run",
+        summary: "Run a program on this machine, without a shell",
+        effect: Effect::NonIdempotent,
+        subject: Subject::Program,
+        arguments: |g| RunCommand::json_schema(g),
+        output: &[
+            field(
+                "exit_code",
+                Kind::Number,
+                "its exit code; 128 and the signal's number where a signal ended it",
+            ),
+            field("stdout", Kind::Text, "its output, with `output: text`"),
+            field("json", Kind::Any, "its output, with `output: json`"),
+            field("lines", Kind::List, "its output, with `output: lines`"),
+            field("stderr", Kind::Text, "the last 4 KiB of what it complained"),
+        ],
         refusals: NO_REFUSALS,
     },
 ];

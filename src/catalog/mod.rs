@@ -6,18 +6,24 @@
 //!
 //! - [`actions`]: the table of actions.
 //! - [`arguments`]: what each takes.
+//! - [`select`]: which Workflows.
 
 mod actions;
 mod arguments;
+mod select;
 
-use schemars::{Schema, SchemaGenerator};
+use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::{Deserialize, Serialize};
 
 pub use actions::ACTIONS;
 pub use arguments::*;
+pub use select::{Exclude, LedgerState, Named, OfLedger, Only, Select};
+
+/// The pattern of ids and names.
+pub const NAME: &str = "^[a-z][a-z0-9_]*$";
 
 /// What an action may do to the world.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Effect {
     /// Reads.
@@ -32,6 +38,15 @@ impl Effect {
     /// Whether it writes.
     pub fn writes(self) -> bool {
         self != Self::Read
+    }
+
+    /// As people say it.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Read => "reads",
+            Self::Idempotent => "writes, idempotent",
+            Self::NonIdempotent => "writes, not idempotent",
+        }
     }
 }
 
@@ -50,6 +65,8 @@ pub enum Subject {
     Person,
     /// Nothing outside this run.
     Run,
+    /// A program on this machine.
+    Program,
 }
 
 /// How an output field behaves in a loop.
@@ -67,6 +84,8 @@ pub enum Kind {
     List,
     /// The latest object.
     Object,
+    /// The latest value, of whatever type.
+    Any,
 }
 
 /// One field of an action's output.

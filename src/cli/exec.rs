@@ -77,11 +77,7 @@ async fn exec(
 
     let planning = async {
         let temporal = session::connect(&settings, Access::ReadOnly, ui).await?;
-        let world = World {
-            temporal: temporal.clone(),
-            clock: clock.clone(),
-            run: run.clone(),
-        };
+        let world = World::of(temporal.clone(), clock.clone(), run.clone());
         let looks = if arguments.dry_run { LOOK_LIMIT } else { LOOKS };
         let survey = session::survey(&world, &runbook, &parameters, looks, ui, output).await?;
         let temporal = if arguments.dry_run {

@@ -63,11 +63,11 @@ async fn explain(
     let settings = session::settings(&arguments.connection, ui)?;
     let clock = Clock::real();
     let reading = async {
-        let world = World {
-            temporal: session::connect(&settings, Access::ReadOnly, ui).await?,
-            run: session::new_run(clock.now()),
-            clock,
-        };
+        let world = World::of(
+            session::connect(&settings, Access::ReadOnly, ui).await?,
+            clock.clone(),
+            session::new_run(clock.now()),
+        );
         // The namespace's id, which tells whether a parent is in this namespace.
         world
             .temporal
@@ -138,6 +138,7 @@ pub async fn explanation(
         let looking = Looking {
             table,
             lost: false,
+            latest: false,
             barred: None,
             step: name,
         };

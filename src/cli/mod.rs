@@ -12,19 +12,23 @@ use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
 use serde_json::json;
+use tracing_subscriber::filter::LevelFilter;
 
+use crate::connection::respell;
 use crate::diagnostic::{self, Diagnostic, Kind};
 use crate::document::LARGEST_FILE;
 use crate::runbook::Runbook;
-use crate::ui::{Colours, Ui};
+use crate::ui::{Colours, Ui, start_log};
 
 pub mod completions;
+pub mod connection;
 pub mod exec;
 pub mod explain;
 pub mod parameters;
 pub mod plan;
 pub mod resume;
 pub mod rehearse;
+pub mod reset_points;
 pub mod runs;
 pub mod schema;
 pub mod session;
@@ -87,6 +91,12 @@ pub struct Cli {
     /// When colours are used; NO_COLOR is obeyed.
     #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,
+    /// How much of what this tool does is logged to stderr: each call at `debug`.
+    #[arg(long, global = true, value_enum, default_value_t = LogLevel::Never, value_name = "LEVEL")]
+    pub log_level: LogLevel,
+    /// How log lines are written.
+    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
     pub verb: Verb,
@@ -147,6 +157,38 @@ impl From<Colour> for Colours {
     }
 }
 
+/// What `--log-level` takes; the names are the `temporal` CLI's.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+#[allow(missing_docs)]
+pub enum LogLevel {
+    Debug,
+    Info,
+    Warn,
+    Error,
+    Never,
+}
+
+impl From<LogLevel> for LevelFilter {
+    fn from(level: LogLevel) -> Self {
+        match level {
+            LogLevel::Debug => Self::DEBUG,
+            LogLevel::Info => Self::INFO,
+            LogLevel::Warn => Self::WARN,
+            LogLevel::Error => Self::ERROR,
+            LogLevel::Never => Self::OFF,
+        }
+    }
+}
+
+/// What `--log-format` takes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum LogFormat {
+    /// For people.
+    Text,
+    /// An object a line.
+    Json,
+}
+
 /// The verbs.
 #[derive(Debug, Subcommand)]
 pub enum Verb {
@@ -156,6 +198,8 @@ pub enum Verb {
     Plan(Box<plan::Arguments>),
     /// Say which row takes a Workflow, why, and what would be done to it
     Explain(Box<explain::Arguments>),
+    /// List the points to which a Workflow can be reset, with what lies between them
+    ResetPoints(Box<reset_points::Arguments>),
     /// Carry out a runbook: plan, then its steps in order, with a journal that can be resumed
     Exec(Box<exec::Arguments>),
     /// Go on with a run from its state file, wherever it stopped
@@ -164,6 +208,8 @@ pub enum Verb {
     Rehearse(rehearse::Arguments),
     /// Serve a scenario's world on a port, as a Temporal service
     Simulator(simulator::Arguments),
+    /// Show the connection's values and where each came from, and test them
+    Connection(Box<connection::Arguments>),
     /// List the runs of this user, the newest first
     Runs,
     /// Show what happened in a run: steps, times, questions and answers, counts
@@ -187,10 +233,12 @@ impl Verb {
             Self::Validate(arguments) => validate::run(&arguments, ui, output),
             Self::Plan(arguments) => plan::run(&arguments, ui, output),
             Self::Explain(arguments) => explain::run(&arguments, ui, output),
+            Self::ResetPoints(arguments) => reset_points::run(&arguments, ui, output),
             Self::Exec(arguments) => exec::run(&arguments, ui, output),
             Self::Resume(arguments) => resume::run(&arguments, ui, output),
             Self::Rehearse(arguments) => rehearse::run(&arguments, ui, output),
             Self::Simulator(arguments) => simulator::run(&arguments, ui, output),
+            Self::Connection(arguments) => connection::run(&arguments, ui, output),
             Self::Runs => runs::run(ui, output),
             Self::Show(arguments) => show::run(&arguments, ui, format),
             Self::Schema(arguments) => schema::run(&arguments, ui),
@@ -201,12 +249,15 @@ impl Verb {
 
 /// Parses the command line, runs the verb, and turns a panic into a short message.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
+    let (arguments, hints) = respell(arguments);
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
         Err(error) => return usage(&error),
     };
     let ui = Ui::from_environment(cli.color.into());
     report_panics(&ui);
+    start_log(&ui, cli.log_level.into(), cli.log_format == LogFormat::Json);
+    hints.iter().for_each(|hint| ui.hint(hint));
     panic::catch_unwind(AssertUnwindSafe(|| cli.verb.run(&ui, cli.output))).unwrap_or(Exit::Bug)
 }
 

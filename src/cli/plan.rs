@@ -56,11 +56,11 @@ async fn plan(
     let settings = session::settings(&arguments.connection, ui)?;
     let clock = Clock::real();
     let reading = async {
-        let world = World {
-            temporal: session::connect(&settings, Access::ReadOnly, ui).await?,
-            run: session::new_run(clock.now()),
-            clock,
-        };
+        let world = World::of(
+            session::connect(&settings, Access::ReadOnly, ui).await?,
+            clock.clone(),
+            session::new_run(clock.now()),
+        );
         report(&world, &runbook, parameters, ui, output).await
     };
     let limit = settings.command_timeout;

@@ -91,11 +91,11 @@ async fn resume(
     let settings = session::settings(&of_run(&arguments.connection, &preflight), ui)?;
     let parameters = with_entries(&machine, &flags);
     let surveying = async {
-        let world = World {
-            temporal: session::connect(&settings, Access::ReadOnly, ui).await?,
-            clock: clock.clone(),
-            run: run.clone(),
-        };
+        let world = World::of(
+            session::connect(&settings, Access::ReadOnly, ui).await?,
+            clock.clone(),
+            run.clone(),
+        );
         let survey = session::survey(&world, machine.runbook(), &parameters, 0, ui, output).await?;
         let found = &survey.preflight.namespace_id;
         if *found != preflight.namespace_id {

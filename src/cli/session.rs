@@ -19,7 +19,7 @@ use super::parameters::ParameterFlags;
 use super::{Exit, Output};
 use crate::action::World;
 use crate::action::survey::survey as survey_service;
-use crate::connection::{Access, ConnectProblem, Connection, ConnectionArgs, Settings};
+use crate::connection::{Access, ConnectProblem, Connection, ConnectionArgs, Effective, Settings};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::{self, Holder, Journal, JournalError};
 use crate::plan::Survey;
@@ -27,7 +27,9 @@ use crate::record::{Flags, Record, RunId};
 use crate::report::Located;
 use crate::run::kill::KillSwitch;
 use crate::run::{Broken, Display, Interrupts, Loop, Progress, begin};
-use crate::runbook::{ParameterInput, ParameterType, Parameters, Runbook, Scope};
+use crate::runbook::{
+    ParameterInput, ParameterType, Parameters, Runbook, Scope, StepBody, outputs,
+};
 use crate::steps::{Finish, Machine};
 use crate::temporal::Temporal;
 use crate::ui::{Asked, LiveDisplay, TerminalOperator, Tone, Ui};
@@ -41,6 +43,9 @@ pub struct Steering {
     /// The word that a step wants typed; repeatable
     #[arg(long, value_name = "STEP=WORD")]
     pub confirm: Vec<String>,
+    /// Fill in a field of a manual task's form; repeatable
+    #[arg(long, value_name = "STEP.FIELD=VALUE")]
+    pub answer: Vec<String>,
     /// Park after this step
     #[arg(long, value_name = "STEP")]
     pub until: Option<String>,
@@ -92,9 +97,20 @@ impl Steering {
                 .iter()
                 .filter_map(|row| names.row("--skip-row", row)),
         );
+        let mut answers: BTreeMap<String, BTreeMap<String, String>> = BTreeMap::new();
+        for given in &self.answer {
+            match answer(runbook, &names, given) {
+                Ok((step, field, value)) => {
+                    let fields = answers.entry(step.to_owned()).or_default();
+                    fields.insert(field.to_owned(), value.to_owned());
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
         let flags = Flags {
             yes: self.yes,
             confirm,
+            answers,
             until: self.until.clone(),
             skip_rows: self.skip_row.clone(),
             limit: self.limit,
@@ -107,6 +123,47 @@ impl Steering {
             Err(problems)
         }
     }
+}
+
+/// A field of a form, as `--answer` gives it. That it fits is found out here, unless the field's
+/// declaration depends on what only the run knows.
+fn answer<'a>(
+    runbook: &Runbook,
+    names: &Names<'_>,
+    given: &'a str,
+) -> Result<(&'a str, &'a str, &'a str), Diagnostic> {
+    let problem = |message: String| Diagnostic::plain(Kind::Usage, message);
+    let parts = given
+        .split_once('=')
+        .and_then(|(target, value)| Some((target.split_once('.')?, value)));
+    let Some(((step, field), value)) = parts else {
+        let message = format!("`--answer {given}` names no field and value");
+        return Err(problem(message).expected("`--answer STEP.FIELD=VALUE`"));
+    };
+    if let Some(unknown) = names.step("--answer", step) {
+        return Err(unknown);
+    }
+    let form = runbook.step(step).and_then(|step| match &step.body {
+        StepBody::Action { with, .. } => with.get("form")?.as_object(),
+        StepBody::Repeat { .. } => None,
+    });
+    let Some(form) = form else {
+        return Err(problem(format!("`--answer`: step `{step}` has no form")));
+    };
+    let known = || form.keys().map(String::as_str);
+    let Some(declared) = form.get(field) else {
+        let message = format!("`--answer`: the form of `{step}` has no field `{field}`");
+        let names: Vec<&str> = known().collect();
+        let expected = format!("one of {}", names.join(", "));
+        return Err(problem(message).expected(expected).near(field, known()));
+    };
+    if !declared.to_string().contains("${{")
+        && let Ok(declared) = serde_json::from_value(declared.clone())
+        && let Err(why) = outputs::typed(&declared, value)
+    {
+        return Err(problem(format!("`--answer {step}.{field}`: {why}")));
+    }
+    Ok((step, field, value))
 }
 
 /// The names that flags may use.
@@ -234,13 +291,23 @@ pub async fn unless_interrupted<T>(
 /// # Errors
 /// [`Exit::Invalid`].
 pub fn settings(arguments: &ConnectionArgs, ui: &Ui) -> Result<Settings, Exit> {
-    arguments.resolve().map_err(|error| {
+    effective(arguments, ui).map(|effective| effective.settings)
+}
+
+/// As [`settings`], with where each value came from.
+///
+/// # Errors
+/// [`Exit::Invalid`].
+pub fn effective(arguments: &ConnectionArgs, ui: &Ui) -> Result<Effective, Exit> {
+    let effective = arguments.effective().map_err(|error| {
         ui.error(
             &error.to_string(),
             Some(error.hint()).filter(|hint| !hint.is_empty()),
         );
         Exit::Invalid
-    })
+    })?;
+    effective.hints.iter().for_each(|hint| ui.hint(hint));
+    Ok(effective)
 }
 
 /// Opens a connection.
@@ -454,11 +521,7 @@ impl Session<'_> {
         let mut run = Loop {
             machine: self.machine,
             journal: self.journal,
-            world: World {
-                temporal: self.temporal,
-                clock: crate::clock::Clock::real(),
-                run: self.run,
-            },
+            world: World::of(self.temporal, crate::clock::Clock::real(), self.run),
             operator: &operator,
             display: &mut display,
             interrupts,

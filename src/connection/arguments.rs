@@ -1,21 +1,16 @@
-//! Flags, environment variables and config-file profiles of the `temporal` CLI (v1.5.1) → [`Settings`].
+//! The connection's flags: those of the `temporal` CLI (v1.5.1), under its names.
 //!
-//! The order is the CLI's: profile of the file, then environment, then flags. The environment and the
-//! file are read by the official loader; what that loader ignores is handled here.
+//! What they come to, together with variables and files, is decided in [`super::effective`].
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use jiff::SignedDuration;
-use temporalio_common::envconfig::{
-    ClientConfigProfile, ClientConfigTLS, ConfigError, DataSource, LoadClientConfigProfileOptions,
-    load_client_config_profile,
-};
 
-use super::settings::DEFAULT_ADDRESS;
-use super::{ConnectError, Secret, Settings, Tls};
+use super::sources::{Key, Sources};
+use super::{ConnectError, Effective, Secret, effective};
 
 /// The connection to the Temporal service. The names are those of the `temporal` CLI.
 #[derive(Args, Clone, Debug, Default)]
@@ -66,8 +61,8 @@ pub struct ConnectionArgs {
     pub tls_server_name: Option<String>,
 
     /// Accept any server certificate (insecure) [env: TEMPORAL_TLS_DISABLE_HOST_VERIFICATION]
-    #[arg(long)]
-    pub tls_disable_host_verification: bool,
+    #[arg(long, value_name = "BOOL", num_args = 0..=1, require_equals = true, default_missing_value = "true")]
+    pub tls_disable_host_verification: Option<bool>,
 
     /// Value of the :authority pseudo-header
     #[arg(long, value_name = "NAME")]
@@ -77,9 +72,26 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "KEY=VALUE")]
     pub grpc_meta: Vec<String>,
 
+    /// Remote codec: the URL to which /encode and /decode are added; `{namespace}` is filled in
+    /// [env: TEMPORAL_CODEC_ENDPOINT]
+    #[arg(long, value_name = "URL")]
+    pub codec_endpoint: Option<String>,
+
+    /// Authorization header for the codec [env: TEMPORAL_CODEC_AUTH]
+    #[arg(long, value_name = "TEXT")]
+    pub codec_auth: Option<Secret>,
+
+    /// HTTP header for the codec; repeatable
+    #[arg(long, value_name = "KEY=VALUE")]
+    pub codec_header: Vec<Secret>,
+
     /// Identity of this client in histories and deployments [default: runbook:USER@HOST]
     #[arg(long, value_name = "TEXT")]
     pub identity: Option<String>,
+
+    /// Address of the Web UI, for links to Workflows; known for Temporal Cloud [env: TEMPORAL_UI_ADDRESS]
+    #[arg(long, value_name = "URL")]
+    pub ui_address: Option<String>,
 
     /// Profile in the config file [env: TEMPORAL_PROFILE] [default: default]
     #[arg(long, value_name = "NAME")]
@@ -89,7 +101,16 @@ pub struct ConnectionArgs {
     #[arg(long, value_name = "FILE")]
     pub config_file: Option<PathBuf>,
 
-    /// Do not read a config file
+    /// Environment in the temporal CLI's env file, where profiles are not used yet
+    /// [env: TEMPORAL_ENV] [default: default]
+    #[arg(long, value_name = "NAME")]
+    pub env: Option<String>,
+
+    /// Env file of the temporal CLI [default: $HOME/.config/temporalio/temporal.yaml]
+    #[arg(long, value_name = "FILE")]
+    pub env_file: Option<PathBuf>,
+
+    /// Read no config file, and the env file only where it is named
     #[arg(long)]
     pub disable_config_file: bool,
 
@@ -98,15 +119,20 @@ pub struct ConnectionArgs {
     pub disable_config_env: bool,
 
     /// How long connecting may take [default: 10s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub client_connect_timeout: Option<Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration_text)]
+    pub client_connect_timeout: Option<String>,
 
     /// How long the whole command may take; 0s is no limit [default: 0s]
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub command_timeout: Option<Duration>,
+    #[arg(long, value_name = "DURATION", value_parser = duration_text)]
+    pub command_timeout: Option<String>,
 }
 
-fn duration(text: &str) -> Result<Duration, String> {
+fn duration_text(text: &str) -> Result<String, String> {
+    duration(text).map(|_| text.to_owned())
+}
+
+/// A duration as the CLI takes it; 0 is allowed.
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let parsed: SignedDuration = text
         .parse()
         .map_err(|_| format!("`{text}` is not a duration: expected for example 10s or 1m30s"))?;
@@ -114,242 +140,57 @@ fn duration(text: &str) -> Result<Duration, String> {
 }
 
 impl ConnectionArgs {
-    /// Resolves flags, environment and config file.
+    /// Resolves flags, environment and files, with where each value came from.
     ///
     /// # Errors
-    /// Contradictory or unreadable configuration, an API key that would travel in clear, and a codec,
-    /// which this tool does not speak.
-    pub fn resolve(&self) -> Result<Settings, ConnectError> {
-        self.resolve_in(None)
+    /// Contradictory or unreadable configuration, and a credential that would travel in clear.
+    pub fn effective(&self) -> Result<Effective, ConnectError> {
+        self.effective_in(None)
     }
 
-    /// As [`Self::resolve`], with these variables in place of the process's.
-    pub fn resolve_in(
+    /// As [`Self::effective`], with these variables in place of the process's.
+    pub(super) fn effective_in(
         &self,
         variables: Option<&HashMap<String, String>>,
-    ) -> Result<Settings, ConnectError> {
-        let profile = self.profile(variables)?;
-        if profile
-            .codec
-            .as_ref()
-            .is_some_and(|codec| codec.endpoint.is_some())
-        {
-            return Err(ConnectError::configuration(
-                "a remote codec is configured (TEMPORAL_CODEC_ENDPOINT, or `codec` in the profile), and this tool \
-                 does not use one; unset it, or choose a profile without it",
-            ));
-        }
-        let defaults = Settings::default();
-        let api_key = self
-            .api_key
-            .clone()
-            .or_else(|| profile.api_key.clone().map(Secret::new))
-            .filter(|key| !key.expose().is_empty());
-        let settings = Settings {
-            namespace: self
-                .namespace
-                .clone()
-                .or_else(|| given(&profile.namespace).map(str::to_owned))
-                .unwrap_or(defaults.namespace),
-            identity: self.identity.clone().unwrap_or(defaults.identity),
-            tls: self.tls_settings(&profile, api_key.is_some(), variables)?,
-            api_key,
-            authority: self.client_authority.clone(),
-            metadata: self.metadata(&profile)?,
-            connect_timeout: positive(self.client_connect_timeout)
-                .unwrap_or(defaults.connect_timeout),
-            command_timeout: positive(self.command_timeout),
-            call_timeout: defaults.call_timeout,
-            address: defaults.address,
-        };
-        let address = self
-            .address
-            .as_deref()
-            .or(given(&profile.address))
-            .unwrap_or(DEFAULT_ADDRESS);
-        settings.with_address(address)
+    ) -> Result<Effective, ConnectError> {
+        effective::of(&Sources::read(self, variables)?)
     }
 
-    fn profile(
-        &self,
-        variables: Option<&HashMap<String, String>>,
-    ) -> Result<ClientConfigProfile, ConnectError> {
-        if self.disable_config_file && self.disable_config_env {
-            return Ok(ClientConfigProfile::default());
-        }
-        if let Some(path) = &self.config_file
-            && !path.exists()
-        {
-            return Err(ConnectError::configuration(format!(
-                "there is no config file {}",
-                path.display()
-            )));
-        }
-        let source = self
-            .config_file
-            .as_ref()
-            .map(|path| DataSource::Path(path.to_string_lossy().into_owned()));
-        let options = LoadClientConfigProfileOptions::builder()
-            .maybe_config_source(source)
-            .maybe_config_file_profile(self.profile.clone())
-            .disable_file(self.disable_config_file)
-            .disable_env(self.disable_config_env)
-            .build();
-        load_client_config_profile(options, variables).map_err(config_error)
-    }
-
-    fn metadata(
-        &self,
-        profile: &ClientConfigProfile,
-    ) -> Result<BTreeMap<String, String>, ConnectError> {
-        let mut metadata: BTreeMap<_, _> = profile.grpc_meta.clone().into_iter().collect();
-        for pair in &self.grpc_meta {
-            let (key, value) = pair.split_once('=').ok_or_else(|| {
-                ConnectError::configuration(format!("`--grpc-meta {pair}`: expected KEY=VALUE"))
-            })?;
-            metadata.insert(key.to_lowercase(), value.to_owned());
-        }
-        Ok(metadata)
-    }
-
-    /// TLS is on where anything of it is set, or an API key, unless it is switched off by name.
-    fn tls_settings(
-        &self,
-        profile: &ClientConfigProfile,
-        has_key: bool,
-        variables: Option<&HashMap<String, String>>,
-    ) -> Result<Option<Tls>, ConnectError> {
-        let mut config = profile.tls.clone();
-        if !self.disable_config_env {
-            apply_legacy_variables(&mut config, variables);
-        }
-        self.apply_tls_flags(&mut config);
-        match (self.tls, config) {
-            (Some(false), _) => Ok(None),
-            (None, Some(config)) if config.disabled == Some(true) => Ok(None),
-            (_, Some(config)) => read_tls(config).map(Some),
-            (Some(true), None) => Ok(Some(Tls::default())),
-            (None, None) => Ok(has_key.then(Tls::default)),
-        }
-    }
-
-    fn apply_tls_flags(&self, config: &mut Option<ClientConfigTLS>) {
-        let path = |path: &Option<String>| path.clone().map(DataSource::Path);
-        let data = |text: Option<&str>| text.map(|text| DataSource::Data(text.as_bytes().to_vec()));
-        let cert = path(&self.tls_cert_path).or_else(|| data(self.tls_cert_data.as_deref()));
-        let key = path(&self.tls_key_path)
-            .or_else(|| data(self.tls_key_data.as_ref().map(Secret::expose)));
-        let ca = path(&self.tls_ca_path).or_else(|| data(self.tls_ca_data.as_deref()));
-        let given = cert.is_some()
-            || key.is_some()
-            || ca.is_some()
-            || self.tls_server_name.is_some()
-            || self.tls_disable_host_verification;
-        if !given {
-            return;
-        }
-        let config = config.get_or_insert_default();
-        replace(&mut config.client_cert, cert);
-        replace(&mut config.client_key, key);
-        replace(&mut config.server_ca_cert, ca);
-        replace(&mut config.server_name, self.tls_server_name.clone());
-        config.disable_host_verification |= self.tls_disable_host_verification;
-    }
-}
-
-/// A variable that is set to nothing counts as not set.
-fn given(text: &Option<String>) -> Option<&str> {
-    text.as_deref().filter(|text| !text.is_empty())
-}
-
-fn replace<T>(slot: &mut Option<T>, value: Option<T>) {
-    if value.is_some() {
-        *slot = value;
-    }
-}
-
-fn positive(duration: Option<Duration>) -> Option<Duration> {
-    duration.filter(|duration| !duration.is_zero())
-}
-
-/// The names that the CLI read before v1.5; like the CLI, they override the profile.
-fn apply_legacy_variables(
-    config: &mut Option<ClientConfigTLS>,
-    variables: Option<&HashMap<String, String>>,
-) {
-    let get = |name: &str| match variables {
-        Some(map) => map.get(name).cloned(),
-        None => std::env::var(name).ok(),
-    };
-    let source = |name: &str| {
-        let path = get(name)
-            .filter(|text| !text.is_empty())
-            .map(DataSource::Path);
-        let data = get(&format!("{name}_DATA")).filter(|text| !text.is_empty());
-        path.or_else(|| data.map(|text| DataSource::Data(text.into_bytes())))
-    };
-    let sources = [
-        source("TEMPORAL_TLS_CERT"),
-        source("TEMPORAL_TLS_KEY"),
-        source("TEMPORAL_TLS_CA"),
-    ];
-    if sources.iter().all(Option::is_none) {
-        return;
-    }
-    let config = config.get_or_insert_default();
-    let [cert, key, ca] = sources;
-    replace(&mut config.client_cert, cert);
-    replace(&mut config.client_key, key);
-    replace(&mut config.server_ca_cert, ca);
-}
-
-fn read_tls(config: ClientConfigTLS) -> Result<Tls, ConnectError> {
-    let client = match (config.client_cert, config.client_key) {
-        (Some(cert), Some(key)) => {
-            let key = String::from_utf8(read(key)?).map_err(|_| {
-                ConnectError::configuration("the client's private key is not PEM text")
-            })?;
-            Some((read(cert)?, Secret::new(key)))
-        }
-        (None, None) => None,
-        (Some(_), None) => return Err(incomplete("certificate", "private key", "--tls-key-path")),
-        (None, Some(_)) => return Err(incomplete("private key", "certificate", "--tls-cert-path")),
-    };
-    Ok(Tls {
-        server_ca: config.server_ca_cert.map(read).transpose()?,
-        client,
-        server_name: config.server_name.filter(|name| !name.is_empty()),
-        disable_host_verification: config.disable_host_verification,
-    })
-}
-
-fn incomplete(has: &str, lacks: &str, flag: &str) -> ConnectError {
-    ConnectError::configuration(format!(
-        "a client {has} is given without its {lacks}: give {flag} too"
-    ))
-}
-
-fn read(source: DataSource) -> Result<Vec<u8>, ConnectError> {
-    match source {
-        DataSource::Path(path) => std::fs::read(&path).map_err(|error| {
-            ConnectError::configuration(format!("cannot read the TLS file {path}: {error}"))
-        }),
-        DataSource::Data(data) => Ok(data),
-        _ => Err(ConnectError::configuration(
-            "a TLS option has a source that this tool does not know",
-        )),
-    }
-}
-
-fn config_error(error: ConfigError) -> ConnectError {
-    match error {
-        ConfigError::ProfileNotFound(name) => ConnectError::configuration(format!(
-            "there is no profile `{name}` in the config file; `temporal config list` names them"
-        )),
-        ConfigError::InvalidConfig(reason) => ConnectError::configuration(reason),
-        ConfigError::LoadError(error) => {
-            ConnectError::configuration(format!("the config file cannot be read: {error}"))
-        }
+    /// The flags that were given and have one value.
+    pub(super) fn values(&self) -> Vec<(Key, String)> {
+        let text = |value: &Option<String>| value.clone();
+        let secret = |value: &Option<Secret>| value.as_ref().map(|it| it.expose().to_owned());
+        let switch = |value: Option<bool>| value.map(|it| it.to_string());
+        let all = [
+            (Key::Address, text(&self.address)),
+            (Key::Namespace, text(&self.namespace)),
+            (Key::ApiKey, secret(&self.api_key)),
+            (Key::Tls, switch(self.tls)),
+            (Key::TlsCertPath, text(&self.tls_cert_path)),
+            (Key::TlsCertData, text(&self.tls_cert_data)),
+            (Key::TlsKeyPath, text(&self.tls_key_path)),
+            (Key::TlsKeyData, secret(&self.tls_key_data)),
+            (Key::TlsCaPath, text(&self.tls_ca_path)),
+            (Key::TlsCaData, text(&self.tls_ca_data)),
+            (Key::TlsServerName, text(&self.tls_server_name)),
+            (
+                Key::TlsDisableHostVerification,
+                switch(self.tls_disable_host_verification),
+            ),
+            (Key::ClientAuthority, text(&self.client_authority)),
+            (Key::Identity, text(&self.identity)),
+            (Key::CodecEndpoint, text(&self.codec_endpoint)),
+            (Key::CodecAuth, secret(&self.codec_auth)),
+            (Key::UiAddress, text(&self.ui_address)),
+            (
+                Key::ClientConnectTimeout,
+                text(&self.client_connect_timeout),
+            ),
+            (Key::CommandTimeout, text(&self.command_timeout)),
+        ];
+        all.into_iter()
+            .filter_map(|(key, value)| Some((key, value?)))
+            .collect()
     }
 }
 

@@ -3,7 +3,7 @@
 use clap::Parser;
 
 use super::*;
-use crate::connection::ConnectProblem;
+use crate::connection::{ConnectProblem, Settings};
 
 #[derive(Parser)]
 struct Command {
@@ -18,7 +18,8 @@ fn resolve(flags: &[&str], variables: &[(&str, &str)]) -> Result<Settings, Conne
         .iter()
         .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
         .collect();
-    command.connection.resolve_in(Some(&variables))
+    let effective = command.connection.effective_in(Some(&variables));
+    effective.map(|effective| effective.settings)
 }
 
 /// Without the file that this machine may have.
@@ -262,7 +263,7 @@ fn what_is_refused_says_why() {
         refused(&["--tls-key-data", "key"], &[]),
         refused(&["--tls-ca-path", "/nowhere/ca.pem"], &[]),
         refused(&["--grpc-meta", "novalue"], &[]),
-        refused(&[], &[("TEMPORAL_CODEC_ENDPOINT", "http://codec")]),
+        refused(&[], &[("TEMPORAL_CODEC_ENDPOINT", "codec:8888")]),
     ];
     for flags in [
         &["--config-file", "/nowhere/temporal.toml"][..],
@@ -304,4 +305,194 @@ fn durations() {
 fn the_commands_help() {
     use clap::CommandFactory;
     Command::command().debug_assert();
+}
+
+fn effective(flags: &[&str], variables: &[(&str, &str)]) -> Effective {
+    let command = Command::try_parse_from([&["runbook"], flags].concat()).expect("flags");
+    let variables = variables
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let effective = command.connection.effective_in(Some(&variables));
+    effective.expect("settings")
+}
+
+/// Each value that somebody set, with its source; file names without their folder.
+fn told(effective: &Effective, folder: &str) -> String {
+    let values = effective.values.iter();
+    let lines = values
+        .filter(|it| it.origin != crate::connection::Origin::Default)
+        .map(|it| {
+            let value = it.value.as_deref().unwrap_or("not set");
+            format!("{}: {value} ({})", it.name, it.origin).replace(folder, "FOLDER")
+        })
+        .chain(effective.hints.iter().map(|hint| format!("hint: {hint}")));
+    lines.collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn each_value_says_where_it_came_from() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let home = folder.path().to_str().expect("a path");
+    let config = folder.path().join(".config/temporalio");
+    std::fs::create_dir_all(&config).expect("a folder");
+    let toml = "[profile.prod]\naddress = \"file:1\"\nnamespace = \"file\"\napi_key = \"hunter1\"\n\
+                [profile.prod.tls]\nserver_name = \"file\"\n[profile.prod.grpc_meta]\nx_token = \"hunter2\"\n\
+                [profile.prod.codec]\nendpoint = \"https://file\"\n";
+    std::fs::write(config.join("temporal.toml"), toml).expect("written");
+    let yaml = "env:\n  default:\n    address: environment:1\n    codec-auth: hunter3\n    \
+                grpc-meta: team=environment\n    color: never\n";
+    std::fs::write(config.join("temporal.yaml"), yaml).expect("written");
+    std::fs::write(folder.path().join("ca.pem"), "ca").expect("written");
+    let ca = folder.path().join("ca.pem");
+
+    let flags = [
+        "--profile",
+        "prod",
+        "--codec-header",
+        "X-Key=hunter4",
+        "--grpc-meta",
+        "a=b",
+        "--command-timeout",
+        "1m",
+    ];
+    let variables = [
+        ("HOME", home),
+        ("TEMPORAL_ADDRESS", "variable:1"),
+        ("TEMPORAL_CLI_NAMESPACE", "old"),
+        ("TEMPORAL_CLI_TLS_CA", ca.to_str().expect("a path")),
+        ("TEMPORAL_GRPC_META_TEAM", "variable"),
+        ("TEMPORAL_GRPC_META_X_TOKEN", ""),
+        ("TEMPORAL_UI_ADDRESS", "http://ui:8080/"),
+    ];
+    let all = effective(&flags, &variables);
+    let text = told(&all, home);
+    assert!(!text.contains("hunter"), "{text}");
+    insta::assert_snapshot!(text);
+    assert_eq!(all.settings.address, "environment:1", "as the CLI has it");
+    assert_eq!(all.settings.api_key, Some(Secret::new("hunter1")));
+    assert_eq!(all.settings.ui.as_deref(), Some("http://ui:8080"));
+
+    let no_files = effective(&["--disable-config-file"], &variables);
+    assert_eq!(no_files.settings.address, "variable:1");
+    let named = effective(
+        &[
+            "--disable-config-file",
+            "--env",
+            "default",
+            "--codec-endpoint",
+            "https://c",
+        ],
+        &variables,
+    );
+    assert_eq!(named.settings.address, "environment:1");
+    let codec = named.settings.codec.expect("a codec");
+    assert_eq!(codec.auth, Some(Secret::new("hunter3")));
+}
+
+#[test]
+fn the_authorization_of_old() {
+    let key = effective(
+        &["--disable-config-file"],
+        &[("TEMPORAL_CLI_AUTH", "Bearer k")],
+    );
+    assert_eq!(key.settings.api_key, Some(Secret::new("k")));
+    assert!(key.settings.tls.is_some());
+    let header = effective(
+        &["--disable-config-file"],
+        &[("TEMPORAL_CLI_AUTH", "Basic x")],
+    );
+    assert_eq!(header.settings.metadata["authorization"], "Basic x");
+    assert!(
+        !told(&header, "-").contains("Basic"),
+        "{}",
+        told(&header, "-")
+    );
+}
+
+#[test]
+fn the_web_ui_is_known_or_said_and_never_guessed() {
+    let ui = |address: &str| {
+        effective(&["--disable-config-file", "--address", address], &[])
+            .settings
+            .ui
+    };
+    let cloud = Some("https://cloud.temporal.io".to_owned());
+    assert_eq!(ui("orders.f45a2.tmprl.cloud:7233"), cloud);
+    assert_eq!(ui("us-west-2.aws.api.temporal.io:7233"), cloud);
+    for unknown in [
+        "127.0.0.1:7233",
+        "tmprl.cloud.example.com:7233",
+        "[::1]:7233",
+    ] {
+        assert_eq!(ui(unknown), None, "{unknown}");
+    }
+}
+
+#[test]
+fn what_the_env_file_lacks_is_said() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::write(&path, text).expect("written");
+        path.to_str().expect("a path").to_owned()
+    };
+    let good = path("good.yaml", "env:\n  prod:\n    address: a:1\n");
+    let broken = path("broken.yaml", "env: [\n");
+    let cases = [
+        vec!["--env", "nope", "--env-file", &good],
+        vec!["--env", "prod", "--env-file", "/nowhere/temporal.yaml"],
+        vec!["--env", "prod"],
+        vec!["--env-file", &broken],
+        vec![
+            "--env",
+            "prod",
+            "--env-file",
+            &good,
+            "--profile",
+            "nope",
+            "--config-file",
+            "/dev/null",
+        ],
+        vec![
+            "--tls-cert-path",
+            "a",
+            "--env-file",
+            &good,
+            "--ui-address",
+            "ui:1",
+        ],
+        vec!["--namespace", ""],
+    ];
+    let home = ("HOME", "/nowhere");
+    let mut said: Vec<String> = cases
+        .iter()
+        .map(|flags| resolve(flags, &[home]).expect_err("refused").to_string())
+        .collect();
+    for variables in [
+        ("TEMPORAL_ENV", "nope"),
+        ("TEMPORAL_CONFIG_FILE", "/nowhere/temporal.toml"),
+        ("TEMPORAL_TLS", "maybe"),
+        ("TEMPORAL_UI_ADDRESS", "ui"),
+    ] {
+        said.push(
+            resolve(&[], &[home, variables])
+                .expect_err("refused")
+                .to_string(),
+        );
+    }
+    let both = [
+        ("TEMPORAL_TLS_CLIENT_CERT_PATH", "a"),
+        ("TEMPORAL_TLS_CLIENT_CERT_DATA", "b"),
+    ];
+    said.push(bare(&[], &both).expect_err("refused").to_string());
+    let text = said.join("\n");
+    let text = text.replace(folder.path().to_str().expect("a path"), "FOLDER");
+    insta::assert_snapshot!(text);
+    assert_eq!(
+        resolve(&["--env", "prod", "--env-file", &good], &[home])
+            .expect("an environment")
+            .address,
+        "a:1"
+    );
 }

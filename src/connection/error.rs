@@ -78,6 +78,14 @@ impl ConnectError {
         )
     }
 
+    pub(super) fn codec_in_clear(endpoint: &str) -> Self {
+        Self {
+            problem: ConnectProblem::KeyInClear,
+            message: format!("the codec's credential would be sent to {endpoint} in clear"),
+            hint: "use https://, or drop --codec-auth and --codec-header",
+        }
+    }
+
     pub(super) fn connect_timeout(settings: &Settings) -> Self {
         let seconds = settings.connect_timeout.as_secs_f32();
         Self::new(
@@ -141,14 +149,20 @@ impl ConnectError {
                     self.message
                 ),
             ),
-            (ConnectProblem::Unreachable, Some(tls)) if tls.client.is_none() => Self::new(
-                ConnectProblem::ClientCertificate,
-                format!(
-                    "{address} ends the connection after the TLS handshake: it probably wants a client \
-                     certificate ({})",
-                    self.message
-                ),
-            ),
+            (ConnectProblem::Unreachable, Some(tls)) => {
+                let wants = if tls.client.is_some() {
+                    "another client certificate"
+                } else {
+                    "a client certificate"
+                };
+                Self::new(
+                    ConnectProblem::ClientCertificate,
+                    format!(
+                        "{address} ends the connection after the TLS handshake: it probably wants {wants} ({})",
+                        self.message
+                    ),
+                )
+            }
             _ => self,
         }
     }

@@ -1,15 +1,19 @@
 //! How the Temporal service is reached: address, credentials, profiles, headers, and the one choke
 //! point that every RPC passes.
 //!
-//! [`arguments`] turns flags, environment and config file into [`Settings`]; [`Connection`] opens
-//! them. All RPCs, to a real service or to one in memory, go through [`transport`]: a gate that a dry
+//! [`arguments`] has the flags, [`sources`] reads variables and files beside them, [`effective`] makes
+//! [`Settings`] of all; [`Connection`] opens them. All RPCs, to a real service or to one in memory, go through [`transport`]: a gate that a dry
 //! run cannot write through, a deadline, then the backend. No layer here retries. This module knows
 //! nothing of Workflows; the typed calls are in `temporal`.
 
 mod arguments;
+mod codec;
+mod effective;
 mod error;
+mod old_names;
 mod remote;
 mod settings;
+mod sources;
 mod transport;
 
 use std::sync::Arc;
@@ -22,8 +26,12 @@ use temporalio_client::grpc::{OperatorService, WorkflowService};
 use temporalio_client::{ConnectionOptions, Url};
 
 pub use arguments::ConnectionArgs;
+pub use codec::{Codec, CodecError};
+pub use effective::{Effective, EffectiveValue};
 pub use error::{ConnectError, ConnectProblem};
-pub use settings::{Secret, Settings, Tls};
+pub use old_names::respell;
+pub use settings::{CodecSettings, Secret, Settings, Tls};
+pub use sources::Origin;
 pub use transport::{Access, DEADLINE_WORDING, InMemory, READS, REFUSED_BY_GATE};
 
 use transport::{Backend, Meter, Transport};
@@ -35,6 +43,7 @@ pub struct Connection {
     settings: Arc<Settings>,
     access: Access,
     meter: Arc<Meter>,
+    codec: Option<Codec>,
 }
 
 impl Connection {
@@ -45,6 +54,8 @@ impl Connection {
     /// fit, one side speaks TLS and the other does not, a credential is refused.
     pub async fn open(settings: &Settings, access: Access) -> Result<Self, ConnectError> {
         let remote = remote::Remote::connect(settings).await?;
+        let (address, tls) = (settings.address.as_str(), settings.tls.is_some());
+        tracing::info!(address, tls, ?access, "connected");
         let result = Self::over(settings, Backend::Remote(remote.clone()), access).await;
         result.map_err(|error| remote.explain(settings, error))
     }
@@ -63,6 +74,7 @@ impl Connection {
         backend: Backend,
         access: Access,
     ) -> Result<Self, ConnectError> {
+        let codec = Codec::of(settings)?;
         let transport = Transport::new(access, settings.call_timeout, backend);
         let meter = transport.meter();
         let target = Url::parse(&settings.url()).map_err(|error| {
@@ -86,6 +98,7 @@ impl Connection {
             settings: Arc::new(settings.clone()),
             access,
             meter,
+            codec,
         })
     }
 
@@ -109,9 +122,19 @@ impl Connection {
         &self.settings.namespace
     }
 
+    /// Base URL of the Web UI, where it is known; never guessed.
+    pub fn ui(&self) -> Option<&str> {
+        self.settings.ui.as_deref()
+    }
+
     /// The identity that writes carry; a deployment's manager identity is compared with it.
     pub fn identity(&self) -> &str {
         &self.settings.identity
+    }
+
+    /// What payloads pass on their way to and from a person; none where they are stored as they are.
+    pub fn codec(&self) -> Option<&Codec> {
+        self.codec.as_ref()
     }
 
     /// How long one call may take.

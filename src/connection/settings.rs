@@ -6,7 +6,7 @@ use std::os::unix::fs::MetadataExt;
 use std::str::FromStr;
 use std::time::Duration;
 
-use super::ConnectError;
+use super::{ConnectError, codec};
 
 /// Where a Temporal service listens when nothing else is said.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7233";
@@ -67,6 +67,47 @@ impl fmt::Debug for Tls {
     }
 }
 
+/// A remote codec.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CodecSettings {
+    /// URL to which `/encode` and `/decode` are added; no slash at the end.
+    pub endpoint: String,
+    /// The `Authorization` header; only ever sent over TLS, or to this machine.
+    pub auth: Option<Secret>,
+    /// Further headers, in lower case; often credentials too.
+    pub headers: BTreeMap<String, Secret>,
+}
+
+impl CodecSettings {
+    /// Checks the endpoint and fills in its `{namespace}`.
+    pub(super) fn new(
+        endpoint: &str,
+        auth: Option<Secret>,
+        headers: BTreeMap<String, Secret>,
+        namespace: &str,
+    ) -> Result<Self, ConnectError> {
+        let has_credential = auth.is_some() || headers.keys().any(|name| names_a_credential(name));
+        Ok(Self {
+            endpoint: codec::endpoint(endpoint, namespace, has_credential)?,
+            auth,
+            headers,
+        })
+    }
+
+    pub(super) fn is_loopback(&self) -> bool {
+        self.endpoint
+            .parse()
+            .is_ok_and(|url| codec::is_loopback(&url))
+    }
+}
+
+/// Whether a header of this name probably holds a credential.
+pub(super) fn names_a_credential(header: &str) -> bool {
+    ["auth", "cookie", "key", "password", "secret", "token"]
+        .iter()
+        .any(|part| header.contains(part))
+}
+
 /// A resolved connection.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
@@ -84,6 +125,10 @@ pub struct Settings {
     pub authority: Option<String>,
     /// gRPC metadata that every call carries.
     pub metadata: BTreeMap<String, String>,
+    /// What payloads pass on their way to and from a person.
+    pub codec: Option<CodecSettings>,
+    /// Base URL of the Web UI, where it is known; no slash at the end.
+    pub ui: Option<String>,
     /// How long connecting may take.
     pub connect_timeout: Duration,
     /// How long one call may take.
@@ -102,6 +147,8 @@ impl Default for Settings {
             tls: None,
             authority: None,
             metadata: BTreeMap::new(),
+            codec: None,
+            ui: None,
             connect_timeout: DEFAULT_TIMEOUT,
             call_timeout: DEFAULT_TIMEOUT,
             command_timeout: None,

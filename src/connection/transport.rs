@@ -35,7 +35,10 @@ const HEALTH_SERVICE: &str = "grpc.health.v1.Health";
 
 /// The RPCs that a read-only connection lets through, by exact name: service, RPC. What is not here,
 /// an RPC of the future included, is refused.
-pub const READS: [(&str, &str); 16] = [
+///
+/// `QueryWorkflow` reads, but a Worker runs Workflow code to answer it; Query handlers must not have
+/// effects, so a dry run asks them too.
+pub const READS: [(&str, &str); 17] = [
     (WORKFLOW_SERVICE, "CountWorkflowExecutions"),
     (WORKFLOW_SERVICE, "DescribeBatchOperation"),
     (WORKFLOW_SERVICE, "DescribeNamespace"),
@@ -50,6 +53,7 @@ pub const READS: [(&str, &str); 16] = [
     (WORKFLOW_SERVICE, "ListBatchOperations"),
     (WORKFLOW_SERVICE, "ListWorkerDeployments"),
     (WORKFLOW_SERVICE, "ListWorkflowExecutions"),
+    (WORKFLOW_SERVICE, "QueryWorkflow"),
     (OPERATOR_SERVICE, "ListSearchAttributes"),
     (HEALTH_SERVICE, "Check"),
 ];
@@ -131,9 +135,24 @@ impl Transport {
         })
     }
 
-    /// One call, at most once. Response headers are dropped: nothing reads them, and those of the
-    /// encoding no longer hold.
+    /// One call, at most once, and a line in the log.
     async fn call(&self, request: GrpcRequest) -> Result<GrpcSuccessResponse, Status> {
+        let rpc = request.rpc.clone();
+        let started = tokio::time::Instant::now();
+        let result = self.passed(request).await;
+        let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
+        match &result {
+            Ok(_) => tracing::debug!(rpc, milliseconds, "answered"),
+            Err(status) => {
+                let (code, message) = (status.code(), status.message());
+                tracing::debug!(rpc, milliseconds, ?code, message, "not answered");
+            }
+        }
+        result
+    }
+
+    /// Response headers are dropped: nothing reads them, and those of the encoding no longer hold.
+    async fn passed(&self, request: GrpcRequest) -> Result<GrpcSuccessResponse, Status> {
         gate(self.access, &request)?;
         let limit = requested_timeout(&request.headers)
             .unwrap_or(self.call_timeout)

@@ -78,7 +78,7 @@ async fn a_read_only_connection_refuses_every_rpc_that_is_not_listed() {
 #[test]
 fn every_listed_rpc_reads_by_its_name() {
     for (_, rpc) in READS {
-        let reads = ["Count", "Describe", "Get", "List", "Check"]
+        let reads = ["Count", "Describe", "Get", "List", "Check", "Query"]
             .iter()
             .any(|verb| rpc.starts_with(verb));
         assert!(reads, "{rpc}");

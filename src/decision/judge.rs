@@ -2,15 +2,19 @@
 
 use uuid::Uuid;
 
+use super::reset::{self, closed_skip};
 use super::{Call, Pick, Strategy, Table};
-use crate::catalog::{self, IfReset, Reapply, ResetTo};
+use crate::catalog::{self, Only};
 use crate::record::{Seen, Treatment, Write};
+use crate::selection::ANOTHER_RUN;
 use crate::survey::{
-    AttributeValue, Behavior, HistoryLook, HistoryNeed, Listed, Look, Override, Status, Version,
-    WorkflowKey,
+    AttributeValue, Behavior, HistoryLook, HistoryNeed, Listed, Look, Override, ResetPoint, Status,
+    TaskFailure, Version, WorkflowKey,
 };
 
 const VERSION_ATTRIBUTE: &str = "TemporalWorkerDeploymentVersion";
+/// How the service reports, in `TemporalReportedProblems`, that the code does not fit the history.
+const NON_DETERMINISM: &str = "cause=WorkflowTaskFailedCauseNonDeterministicError";
 const BEHAVIOR_ATTRIBUTE: &str = "TemporalWorkflowVersioningBehavior";
 
 /// Names that go into what is written: whose write it is.
@@ -28,11 +32,11 @@ impl Naming<'_> {
         format!("[runbook {} {}]", self.run, self.step)
     }
 
-    fn reason(&self, reason: &str) -> String {
+    pub(super) fn reason(&self, reason: &str) -> String {
         format!("{reason} {}", self.mark())
     }
 
-    fn request_id(&self, key: &WorkflowKey, call: &str, nth: i64) -> String {
+    pub(super) fn request_id(&self, key: &WorkflowKey, call: &str, nth: i64) -> String {
         let name = [
             self.run,
             self.step,
@@ -54,9 +58,13 @@ pub struct Case<'a> {
     /// What Describe says.
     pub look: &'a Look,
     /// What the history says, where it was asked for, and for what.
-    pub history: Option<(HistoryNeed, &'a HistoryLook)>,
+    pub history: Option<(&'a HistoryNeed, &'a HistoryLook)>,
+    /// Why the last Workflow Task failed, where that was read.
+    pub failure: Option<&'a TaskFailure>,
     /// Claimed because an earlier step moved it and it may have closed before a task ran on the target.
     pub lost: bool,
+    /// Named without a run: whatever run its Workflow ID has now is meant.
+    pub latest: bool,
     /// A strategy that the service refused, and the refusal.
     pub barred: Option<(&'a str, &'a str)>,
     /// Whose write it would be.
@@ -83,11 +91,15 @@ pub enum Verdict {
         refusal: String,
         /// In words.
         message: String,
+        /// Events that a reset could go to instead, nearest first.
+        points: Vec<ResetPoint>,
     },
     /// No row takes it.
     Unmatched,
     /// The history is needed first.
     Read(HistoryNeed),
+    /// Why the last Workflow Task failed is needed first.
+    ReadFailure,
     /// Write.
     Write {
         /// Row that takes it.
@@ -100,6 +112,8 @@ pub enum Verdict {
         write: Box<Write>,
         /// What it was decided on.
         seen: Box<Seen>,
+        /// Where a reset goes, and what lies after that.
+        point: Option<Box<ResetPoint>>,
     },
 }
 
@@ -109,6 +123,9 @@ pub fn judge(case: &Case<'_>) -> Verdict {
         Ok(listed) => listed,
         Err(verdict) => return *verdict,
     };
+    if let Some(verdict) = left_out(case, &listed) {
+        return verdict;
+    }
     let row = match case.table.pick(&listed, case.look) {
         Pick::Row(row) => row,
         Pick::Unmatched => return Verdict::Unmatched,
@@ -120,6 +137,7 @@ pub fn judge(case: &Case<'_>) -> Verdict {
                 message: format!(
                     "rows `{one}` and `{two}` both take it, and the hit policy is `unique`"
                 ),
+                points: Vec::new(),
             };
         }
     };
@@ -129,12 +147,14 @@ pub fn judge(case: &Case<'_>) -> Verdict {
         let strategy = &case.table.strategies[name];
         match apply(case, strategy) {
             Applied::Write(write) => {
+                let (seen, point) = seen(case, &write);
                 return Verdict::Write {
                     row,
                     strategy: name.to_owned(),
                     treatment: strategy.call.treatment(),
                     write: Box::new(write),
-                    seen: Box::new(seen(case.look)),
+                    seen: Box::new(seen),
+                    point,
                 };
             }
             Applied::Skip(reason) => {
@@ -144,17 +164,72 @@ pub fn judge(case: &Case<'_>) -> Verdict {
                 };
             }
             Applied::Read(need) => return Verdict::Read(need),
-            Applied::Refuse(refusal, message) => match strategy.fallback.get(&refusal) {
+            Applied::Refuse(refusal, message, points) => match strategy.fallback.get(&refusal) {
                 Some(other) => name = other,
                 None => {
                     return Verdict::Refuse {
                         row: Some(row),
                         refusal,
                         message,
+                        points,
                     };
                 }
             },
         }
+    }
+}
+
+/// What the selection says of it besides its scope.
+fn left_out(case: &Case<'_>, listed: &Listed) -> Option<Verdict> {
+    let (selection, look) = (&case.table.selection, case.look);
+    if case.latest && look.current.run_id != look.listed.key.run_id {
+        return Some(Verdict::Release(ANOTHER_RUN.to_owned()));
+    }
+    if let Some(reason) = selection.exclude.by_attributes(listed) {
+        return Some(Verdict::Release(reason));
+    }
+    match selection.only {
+        None => None,
+        Some(Only::NonDeterministic) => not_non_deterministic(case),
+    }
+}
+
+/// Why it is not one whose last Workflow Task failed because the code does not fit the history: by the history,
+/// or by what the service reports (late, and of a task that still fails).
+fn not_non_deterministic(case: &Case<'_>) -> Option<Verdict> {
+    let look = case.look;
+    let open = look.listed.status.is_open();
+    let task = look.pending_task.as_ref();
+    let release = |reason: &str| Some(Verdict::Release(reason.to_owned()));
+    if open && task.is_none_or(|task| task.attempt <= 1) {
+        return release("its Workflow Task does not fail");
+    }
+    if open && reports_non_determinism(look) {
+        return None;
+    }
+    match case.failure {
+        None => Some(Verdict::ReadFailure),
+        Some(TaskFailure::NonDeterministic) => None,
+        Some(TaskFailure::Other(cause)) => release(&format!(
+            "its last Workflow Task failed otherwise ({cause})"
+        )),
+        Some(TaskFailure::None) => release("its last Workflow Task did not fail"),
+        Some(TaskFailure::NotRead) => Some(Verdict::Refuse {
+            row: None,
+            refusal: "cause_not_found".to_owned(),
+            points: Vec::new(),
+            message: "the last events of its history do not say why its Workflow Task failed"
+                .to_owned(),
+        }),
+    }
+}
+
+fn reports_non_determinism(look: &Look) -> bool {
+    match look.listed.attributes.get("TemporalReportedProblems") {
+        Some(AttributeValue::KeywordList(problems)) => {
+            problems.iter().any(|problem| problem == NON_DETERMINISM)
+        }
+        _ => false,
     }
 }
 
@@ -240,26 +315,37 @@ pub fn as_listed(look: &Look, version: Option<Version>) -> Listed {
     listed
 }
 
-fn seen(look: &Look) -> Seen {
-    Seen {
+/// What an intent rests on, and where a reset goes. A reset of the run before rests on that run's newest reset.
+fn seen(case: &Case<'_>, write: &Write) -> (Seen, Option<Box<ResetPoint>>) {
+    let look = case.look;
+    let reset = matches!(write, Write::Reset { .. });
+    let history = case.history.map(|(_, history)| history).filter(|_| reset);
+    let base = history.and_then(|history| history.base.as_ref());
+    let seen = Seen {
         status: look.listed.status,
         current_run: look.current.run_id.clone(),
         version: look.effective_version(),
-        reset_run_id: look.reset_run_id.clone(),
+        reset_run_id: base
+            .map_or(look.reset_run_id.as_ref(), |base| {
+                base.reset_run_id.as_ref()
+            })
+            .cloned(),
         history_length: look.history_length,
         attempt: look.pending_task.as_ref().map_or(0, |task| task.attempt),
-    }
+    };
+    let point = history.and_then(|history| history.reset_point.clone());
+    (seen, point.map(Box::new))
 }
 
-enum Applied {
+pub(super) enum Applied {
     Write(Write),
     Skip(String),
     Read(HistoryNeed),
-    Refuse(String, String),
+    Refuse(String, String, Vec<ResetPoint>),
 }
 
-fn refuse(refusal: &str, message: impl Into<String>) -> Applied {
-    Applied::Refuse(refusal.to_owned(), message.into())
+pub(super) fn refuse(refusal: &str, message: impl Into<String>) -> Applied {
+    Applied::Refuse(refusal.to_owned(), message.into(), Vec::new())
 }
 
 fn apply(case: &Case<'_>, strategy: &Strategy) -> Applied {
@@ -269,7 +355,7 @@ fn apply(case: &Case<'_>, strategy: &Strategy) -> Applied {
         return refuse(refusal, format!("the service refused `{barred}`"));
     }
     match &strategy.call {
-        Call::Reset(reset) => apply_reset(case, reset),
+        Call::Reset(reset) => reset::apply(case, reset),
         Call::Options(_) => apply_options(case, &strategy.call),
         Call::Restart(restart) => apply_restart(case, restart),
         Call::Terminate(terminate) => {
@@ -278,10 +364,44 @@ fn apply(case: &Case<'_>, strategy: &Strategy) -> Applied {
                     reason: case.naming.reason(&terminate.reason),
                 })
             } else {
-                Applied::Skip(format!("already closed ({})", case.look.listed.status))
+                already_closed(case.look)
             }
         }
+        Call::Cancel(cancel) => apply_cancel(case, cancel),
+        Call::Signal(signal) => apply_signal(case, signal),
     }
+}
+
+fn already_closed(look: &Look) -> Applied {
+    Applied::Skip(format!("already closed ({})", look.listed.status))
+}
+
+/// The service says OK to a cancel of what is closed: the look says what the answer does not.
+fn apply_cancel(case: &Case<'_>, cancel: &catalog::Cancel) -> Applied {
+    if !case.look.listed.status.is_open() {
+        return already_closed(case.look);
+    }
+    if case.look.cancel_requested {
+        return Applied::Skip("cancel already requested".to_owned());
+    }
+    Applied::Write(Write::Cancel {
+        reason: case.naming.reason(&cancel.reason),
+        request_id: case.naming.request_id(&case.look.listed.key, "cancel", 0),
+    })
+}
+
+fn apply_signal(case: &Case<'_>, signal: &catalog::Signal) -> Applied {
+    if !case.look.listed.status.is_open() {
+        return already_closed(case.look);
+    }
+    Applied::Write(Write::Signal {
+        name: signal.name.clone(),
+        arguments: signal.values().len(),
+        input: signal.values(),
+        headers: signal.headers.clone(),
+        // The same in each attempt: a run takes it once.
+        request_id: case.naming.request_id(&case.look.listed.key, "signal", 0),
+    })
 }
 
 fn apply_options(case: &Case<'_>, call: &Call) -> Applied {
@@ -302,91 +422,9 @@ fn apply_options(case: &Case<'_>, call: &Call) -> Applied {
     Applied::Write(Write::Options { target })
 }
 
-/// Why a closed Workflow is left alone, if it is.
-fn closed_skip(look: &Look, again: bool) -> Option<String> {
-    if look.listed.status.is_open() {
-        return None;
-    }
-    if let (Some(run), false) = (&look.reset_run_id, again) {
-        return Some(format!("already reset (run {run})"));
-    }
-    if look.current.run_id != look.listed.key.run_id
-        && !(again && look.reset_run_id.as_ref() == Some(&look.current.run_id))
-    {
-        return Some(format!(
-            "superseded by run {} ({})",
-            look.current.run_id, look.current.status
-        ));
-    }
-    look.listed
-        .parent
-        .as_ref()
-        .map(|parent| format!("child of {}, which has its result", parent.workflow_id))
-}
-
-fn apply_reset(case: &Case<'_>, reset: &catalog::Reset) -> Applied {
-    let look = case.look;
-    let again = reset.if_reset == IfReset::Again;
-    if let Some(reason) = closed_skip(look, again) {
-        return Applied::Skip(reason);
-    }
-    let need = match reset.to {
-        ResetTo::FirstWorkflowTask => HistoryNeed::FirstWorkflowTask,
-        ResetTo::LastWorkflowTask => HistoryNeed::LastWorkflowTask,
-    };
-    let history = match case.history {
-        Some((read, history)) if read == need => history,
-        _ => return Applied::Read(need),
-    };
-    if let (Some(origin), false, true) =
-        (&history.made_by_reset, again, look.listed.status.is_open())
-    {
-        return refuse(
-            "reset_before",
-            format!(
-                "a reset made this run ({}); it is not undone a second time",
-                origin.reason
-            ),
-        );
-    }
-    let Some(point) = &history.reset_point else {
-        return if history.dispatched {
-            refuse(
-                "no_completed_task",
-                "no Workflow Task of this run ever completed",
-            )
-        } else {
-            refuse(
-                "never_dispatched",
-                "no Workflow Task of this run was ever started",
-            )
-        };
-    };
-    if let Some(child) = look
-        .pending_children
-        .iter()
-        .find(|child| child.initiated_event > point.event_id)
-    {
-        let message = format!(
-            "its child {} runs and was started after the reset point",
-            child.key.workflow_id
-        );
-        return refuse("running_child", message);
-    }
-    let nth = look.history_length + i64::from(look.reset_run_id.is_some());
-    Applied::Write(Write::Reset {
-        event_id: point.event_id,
-        signals: matches!(reset.reapply, Reapply::All | Reapply::WithoutUpdates),
-        updates: matches!(reset.reapply, Reapply::All | Reapply::WithoutSignals),
-        target: reset.version.clone(),
-        reason: case.naming.reason(&reset.reason),
-        request_id: case.naming.request_id(&look.listed.key, "reset", nth),
-    })
-}
-
 fn apply_restart(case: &Case<'_>, restart: &catalog::Restart) -> Applied {
     let look = case.look;
-    if let Some(reason) = closed_skip(look, false) {
+    if let Some(reason) = closed_skip(look, false, false) {
         return Applied::Skip(reason);
     }
     if let (Some(parent), Some(true)) = (&look.listed.parent, look.parent_running) {
@@ -402,3 +440,7 @@ fn apply_restart(case: &Case<'_>, restart: &catalog::Restart) -> Applied {
         terminate: look.listed.status.is_open(),
     })
 }
+
+#[cfg(test)]
+#[path = "judge_tests.rs"]
+mod tests;

@@ -6,12 +6,19 @@
 //!
 //! - [`strategy`]: an action on one Workflow, with its arguments filled in.
 //! - [`table`]: a decision table filled in; which row takes a Workflow.
+//! - [`batch`]: a step that a batch job of the service carries out.
+//! - [`effects`]: what an action loses, runs again or re-applies.
 //! - [`judge`](mod@judge): the verdict on one Workflow.
+//! - [`reset`]: the part of it that is about resets.
 
+mod batch;
+mod effects;
 mod judge;
+mod reset;
 mod strategy;
 mod table;
 
 pub use judge::{Case, Naming, Verdict, as_listed, judge};
+pub use reset::{INVALID_EVENT, INVALID_REFUSAL};
 pub use strategy::{Call, Strategy};
 pub use table::{Pick, RowVerdict, Table, TableRow, task_state};

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::catalog::{self, OverrideKind, Reapply, ResetTo};
+use crate::catalog::{self, OverrideKind, ResetTo, Via};
 use crate::record::Treatment;
 use crate::runbook::EvalError;
 use crate::survey::{Override, Version};
@@ -30,6 +30,8 @@ pub enum Call {
     Options(catalog::UpdateOptions),
     Restart(catalog::Restart),
     Terminate(catalog::Terminate),
+    Cancel(catalog::Cancel),
+    Signal(catalog::Signal),
 }
 
 impl Call {
@@ -40,15 +42,37 @@ impl Call {
             "workflows.update_options" => serde_json::from_value(with).map(Self::Options),
             "workflows.restart" => serde_json::from_value(with).map(Self::Restart),
             "workflows.terminate" => serde_json::from_value(with).map(Self::Terminate),
+            "workflows.cancel" => serde_json::from_value(with).map(Self::Cancel),
+            "workflows.signal" => serde_json::from_value(with).map(Self::Signal),
             other => {
                 return Err(EvalError::Failed {
                     message: format!("`{other}` is not applied to single Workflows"),
                 });
             }
         };
-        call.map_err(|error| EvalError::Failed {
+        let call = call.map_err(|error| EvalError::Failed {
             message: format!("arguments of `{action}`: {error}"),
-        })
+        })?;
+        if let Self::Reset(reset) = &call
+            && let ResetTo::Before(before) = &reset.to
+        {
+            before.moment().map_err(|error| EvalError::Failed {
+                message: format!("arguments of `{action}`: {error}"),
+            })?;
+        }
+        Ok(call)
+    }
+
+    /// Who carries it out.
+    pub fn via(&self) -> Via {
+        match self {
+            Self::Reset(reset) => reset.via,
+            Self::Options(options) => options.via,
+            Self::Terminate(terminate) => terminate.via,
+            Self::Cancel(cancel) => cancel.via,
+            Self::Signal(signal) => signal.via,
+            Self::Restart(_) => Via::Client,
+        }
     }
 
     /// What it does to a Workflow.
@@ -59,6 +83,8 @@ impl Call {
             Self::Options(_) => Treatment::Moved,
             Self::Restart(_) => Treatment::StartedOver,
             Self::Terminate(_) => Treatment::Terminated,
+            Self::Cancel(_) => Treatment::Cancelled,
+            Self::Signal(_) => Treatment::Signalled,
         }
     }
 
@@ -68,7 +94,7 @@ impl Call {
             Self::Reset(reset) => reset.version.as_ref(),
             Self::Options(options) => options.version.as_ref(),
             Self::Restart(restart) => Some(&restart.version),
-            Self::Terminate(_) => None,
+            Self::Terminate(_) | Self::Cancel(_) | Self::Signal(_) => None,
         }
     }
 
@@ -80,17 +106,7 @@ impl Call {
             .unwrap_or_default();
         match self {
             Self::Reset(reset) => {
-                let to = match reset.to {
-                    ResetTo::FirstWorkflowTask => "start over from the first Workflow Task",
-                    ResetTo::LastWorkflowTask => "reset to the last completed Workflow Task",
-                };
-                let reapply = match reset.reapply {
-                    Reapply::All => "re-apply Signals and Updates",
-                    Reapply::WithoutSignals => "re-apply Updates, not Signals",
-                    Reapply::WithoutUpdates => "re-apply Signals, not Updates",
-                    Reapply::None => "re-apply nothing",
-                };
-                format!("{to}{on}; {reapply}")
+                format!("{}{on}; {}", reset.to.words(), reset.reapply.words())
             }
             Self::Options(options) => match (options.kind, &options.version) {
                 (OverrideKind::Pinned, Some(version)) => {
@@ -106,10 +122,13 @@ impl Call {
                 format!("terminate what runs, start anew with the original arguments{on}")
             }
             Self::Terminate(_) => "terminate".to_owned(),
+            Self::Cancel(_) => "ask to cancel; it may clean up, or ignore it".to_owned(),
+            Self::Signal(signal) => signal_does(signal),
         }
     }
 
-    pub(super) fn over(&self) -> Option<Override> {
+    /// The Versioning Override that it sets, where it does nothing else.
+    pub fn over(&self) -> Option<Override> {
         match self {
             Self::Options(options) => match (options.kind, &options.version) {
                 (OverrideKind::Pinned, Some(version)) => Some(Override::Pinned {
@@ -124,4 +143,21 @@ impl Call {
             _ => None,
         }
     }
+}
+
+/// So much of a Signal's input is shown.
+const LONGEST_INPUT: usize = 120;
+
+fn signal_does(signal: &catalog::Signal) -> String {
+    let name = &signal.name;
+    let values: Vec<String> = signal.values().iter().map(ToString::to_string).collect();
+    if values.is_empty() {
+        return format!("send Signal `{name}`");
+    }
+    let mut shown = values.join(", ");
+    if let Some((at, _)) = shown.char_indices().nth(LONGEST_INPUT) {
+        shown.truncate(at);
+        shown.push('…');
+    }
+    format!("send Signal `{name}` with {shown}")
 }

@@ -6,8 +6,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::{Call, Strategy};
+use crate::catalog::{Only, Select};
 use crate::list_filter::{Attribute, Expr, Filter, Span};
 use crate::runbook::{EvalError, HitPolicy, Runbook, Scope, StepBody, TaskCondition, Unmatched};
+use crate::selection::Selection;
 use crate::survey::{AttributeValue, Listed, Look, Version};
 
 /// A row with its filter filled in.
@@ -30,8 +32,10 @@ pub struct TableRow {
 pub struct Table {
     /// The decision's name; of a step with `select`, the step's id.
     pub name: String,
-    /// Which Workflows it is about.
+    /// Which Workflows it is about; everything, where the selection names them.
     pub scope: Filter,
+    /// Where they come from, and which are left out.
+    pub selection: Selection,
     /// Class by Workflow Type.
     pub types: BTreeMap<String, String>,
     /// Search Attribute that wins.
@@ -113,6 +117,7 @@ impl Table {
         Ok(Self {
             name: name.to_owned(),
             scope: runbook.render_query(&decision.scope, scope)?,
+            selection: Selection::default(),
             types,
             attribute: decision
                 .classify
@@ -136,15 +141,42 @@ impl Table {
         if let Some(decision) = with.get("decision").and_then(Value::as_str) {
             return Self::prepare(runbook, decision, scope);
         }
+        let arguments = scope.render_arguments(with)?;
+        let failed = |message: String| EvalError::Failed { message };
+        let select = arguments.get("select").cloned().unwrap_or_default();
+        let select: Select = serde_json::from_value(select)
+            .map_err(|error| failed(format!("`select` of step `{id}`: {error}")))?;
         // The query is parsed, not pasted: it is rendered by its own rules.
-        let query = with
-            .get("select")
-            .and_then(|select| select.get("query"))
-            .and_then(Value::as_str)
-            .unwrap_or_default();
-        let filter = runbook.render_query(query, scope)?;
-        let arguments = Value::Object(scope.render_arguments(with)?);
-        Ok(Self::single(id, filter, Call::new(action, arguments)?))
+        let query = with.get("select").and_then(|select| select.get("query"));
+        let query = query.and_then(Value::as_str);
+        let query = query
+            .map(|text| runbook.render_query(text, scope))
+            .transpose()?;
+        let (filter, selection) = Selection::new(&select, query)
+            .map_err(|message| failed(format!("step `{id}`: {message}")))?;
+        let call = Call::new(action, Value::Object(arguments))?;
+        if call.is_batch() && !selection.is_plain() {
+            return Err(failed(format!(
+                "step `{id}`: `via: batch` takes its Workflows by a `query` and nothing besides: the service lists them \
+                 itself. Put what is left out into the query, or leave out `via: batch`."
+            )));
+        }
+        let objection = call.is_batch().then(|| call.batch_objection(&filter));
+        if let Some(message) = objection.flatten() {
+            return Err(failed(format!("step `{id}`: {message}")));
+        }
+        Ok(Self::single(id, filter, selection, call))
+    }
+
+    /// As [`Table::of_step`], before any step has run: what earlier steps will have had is not known.
+    pub fn known_before(runbook: &Runbook, id: &str, scope: &Scope) -> Result<Self, EvalError> {
+        let table = Self::of_step(runbook, id, scope)?;
+        match table.selection.ledger_steps().first() {
+            Some(step) => Err(EvalError::UnknownUntil {
+                step: (*step).to_owned(),
+            }),
+            None => Ok(table),
+        }
     }
 
     fn add_strategy(
@@ -181,8 +213,8 @@ impl Table {
             .try_for_each(|other| Self::add_strategy(runbook, other, scope, into))
     }
 
-    /// The table of a step that takes Workflows by a query: one row, which takes all.
-    pub fn single(step: &str, scope: Filter, call: Call) -> Self {
+    /// The table of a step that takes Workflows by `select`: one row, which takes all.
+    pub fn single(step: &str, scope: Filter, selection: Selection, call: Call) -> Self {
         let strategy = Strategy {
             name: step.to_owned(),
             call,
@@ -191,6 +223,7 @@ impl Table {
         Self {
             name: step.to_owned(),
             scope,
+            selection,
             types: BTreeMap::new(),
             attribute: None,
             hit_policy: HitPolicy::First,
@@ -364,6 +397,9 @@ impl Table {
         }
         if let Some(task) = row.task {
             parts.push(format!("Workflow Task {}", task_word(task)));
+        }
+        if self.selection.only == Some(Only::NonDeterministic) {
+            parts.push("last Workflow Task failed by non-determinism".to_owned());
         }
         if parts.is_empty() {
             "all".to_owned()

@@ -54,7 +54,9 @@ fn nth(seq: u64) -> Record {
                 id: format!("order \"{seq}\"\n\\"),
                 run: "r".to_owned(),
                 workflow_type: "Order".to_owned(),
+                latest: false,
             }],
+            cursor: None,
         },
         2 => Body::Outcome {
             ordinal: 0,

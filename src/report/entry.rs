@@ -70,6 +70,8 @@ pub(super) fn treatment_name(treatment: Treatment) -> &'static str {
         Treatment::StartedOver => "started_over",
         Treatment::Undone => "undone",
         Treatment::Terminated => "terminated",
+        Treatment::Cancelled => "cancelled",
+        Treatment::Signalled => "signalled",
     }
 }
 
@@ -159,10 +161,12 @@ fn of_outcome(ordinal: Ordinal, outcome: &Outcome) -> Change<'_> {
             ..to(State::Done)
         },
         Outcome::Skipped { reason } => to(State::Skipped).saying("", reason),
-        Outcome::Refused { refusal, message } => to(State::Refused).saying(refusal, message),
+        Outcome::Refused {
+            refusal, message, ..
+        } => to(State::Refused).saying(refusal, message),
         Outcome::Failed { code, message } => to(State::Failed).saying(code, message),
         Outcome::Unknown { code, message } => to(State::Unknown).saying(code, message),
-        Outcome::Would { what } => to(State::Would).saying("", what),
+        Outcome::Would { what, .. } => to(State::Would).saying("", what),
     }
 }
 

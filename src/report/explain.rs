@@ -9,9 +9,9 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::format::{Style, Text, Tone, count, moment, number};
-use crate::catalog::{Reapply, ResetTo};
-use crate::decision::{Call, RowVerdict, Strategy, Table, Verdict, as_listed, task_state};
+use super::format::{Style, Text, Tone, count, moment};
+use super::points;
+use crate::decision::{Call, RowVerdict, Table, Verdict, as_listed, task_state};
 use crate::record::Treatment;
 use crate::runbook::TaskCondition;
 use crate::survey::{
@@ -103,7 +103,7 @@ pub enum Consequence {
         /// Where it moves.
         target: Option<Version>,
         /// The event that a reset goes back to.
-        reset_point: Option<ResetPoint>,
+        reset_point: Option<Box<ResetPoint>>,
         /// What it loses, runs again or re-applies: a sentence each.
         effects: Vec<String>,
     },
@@ -122,6 +122,9 @@ pub enum Consequence {
         refusal: String,
         /// Why.
         message: String,
+        /// Events that a reset could go to instead, nearest first.
+        #[serde(skip_serializing_if = "Vec::is_empty")]
+        valid_reset_events: Vec<ResetPoint>,
     },
     /// It is not this decision's business.
     OutOfScope {
@@ -306,8 +309,12 @@ impl Consequence {
                     does: strategy.call.does(),
                     treatment: *treatment,
                     target: strategy.call.target().cloned(),
-                    effects: effects(strategy, point.as_ref(), history),
-                    reset_point: point.filter(|_| matches!(strategy.call, Call::Reset(_))),
+                    effects: strategy
+                        .call
+                        .effects(point.as_ref(), history.is_some_and(|it| it.truncated)),
+                    reset_point: point
+                        .filter(|_| matches!(strategy.call, Call::Reset(_)))
+                        .map(Box::new),
                 }
             }
             Verdict::Skip { row, reason } => Self::Skip {
@@ -318,95 +325,22 @@ impl Consequence {
                 row,
                 refusal,
                 message,
+                points,
             } => Self::Refuse {
                 row: row.map(name),
                 refusal: refusal.clone(),
                 message: message.clone(),
+                valid_reset_events: points.clone(),
             },
             Verdict::Release(reason) => Self::OutOfScope {
                 reason: reason.clone(),
             },
             Verdict::Unmatched => Self::Unmatched,
-            Verdict::Read(_) => Self::OutOfScope {
+            Verdict::Read(_) | Verdict::ReadFailure => Self::OutOfScope {
                 reason: "its history could not be read".to_owned(),
             },
         }
     }
-}
-
-/// What an action loses, runs again or re-applies.
-fn effects(
-    strategy: &Strategy,
-    point: Option<&ResetPoint>,
-    history: Option<&HistoryLook>,
-) -> Vec<String> {
-    match (&strategy.call, point) {
-        (Call::Reset(reset), Some(point)) => {
-            let more = history.is_some_and(|history| history.truncated);
-            of_reset(reset.to, reset.reapply, point, more)
-        }
-        (Call::Reset(_), None) => Vec::new(),
-        (Call::Options(_), _) => vec![
-            "keeps its history, state and Activities; its next Workflow Task goes to the target".to_owned(),
-        ],
-        (Call::Restart(_), _) => vec![
-            "loses its history: Activities run again, Signals and Updates that it got are not re-applied".to_owned(),
-        ],
-        (Call::Terminate(_), _) => vec!["ends without a result".to_owned()],
-    }
-}
-
-fn of_reset(to: ResetTo, reapply: Reapply, point: &ResetPoint, more: bool) -> Vec<String> {
-    let least = if more { "at least " } else { "" };
-    let when = point
-        .time
-        .map(|at| format!(" ({})", moment(at)))
-        .unwrap_or_default();
-    let mut effects = vec![format!(
-        "goes back to event {}{when}: {least}{} after it dropped",
-        point.event_id,
-        match point.events_after {
-            1 => "1 event".to_owned(),
-            n => format!("{} events", number(n)),
-        }
-    )];
-    if point.activities_after > 0 {
-        let word = if to == ResetTo::FirstWorkflowTask {
-            "every Activity runs again; "
-        } else {
-            ""
-        };
-        let done = if point.activities_after == 1 {
-            "that completed after it runs again"
-        } else {
-            "that completed after it run again"
-        };
-        effects.push(format!(
-            "{word}{least}{} {done}",
-            plural(point.activities_after, "Activity", "Activities")
-        ));
-    }
-    let signals = matches!(reapply, Reapply::All | Reapply::WithoutUpdates);
-    let updates = matches!(reapply, Reapply::All | Reapply::WithoutSignals);
-    let pairs = [
-        (point.signals_after, "Signal", "Signals", signals),
-        (point.updates_after, "Update", "Updates", updates),
-    ];
-    for (many, one, several, kept) in pairs {
-        if many > 0 {
-            let fate = if kept { "re-applied" } else { "lost" };
-            effects.push(format!(
-                "{least}{} after it {fate}",
-                plural(many, one, several)
-            ));
-        }
-    }
-    effects
-}
-
-fn plural(many: u32, one: &str, several: &str) -> String {
-    let noun = if many == 1 { one } else { several };
-    format!("{} {noun}", number(many.into()))
 }
 
 impl Explained {
@@ -486,11 +420,13 @@ impl Consequence {
                 row,
                 refusal,
                 message,
+                valid_reset_events,
             } => {
                 text.line(
                     Tone::Warn,
                     &format!("  Would be refused{}: {message} ({refusal}).", at(row)),
                 );
+                points::lines(valid_reset_events, "    ", text);
             }
             Self::OutOfScope { reason } => {
                 text.line(Tone::Plain, &format!("  Nothing would be done: {reason}."))

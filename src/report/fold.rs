@@ -13,10 +13,17 @@ use super::model::{
 };
 use super::plan_facts::PlanFacts;
 use super::question::question_in_short;
-use crate::record::{Body, Flags, Health, Ordinal, Place, Question, Record, RunId, Treatment};
+use crate::decision::{INVALID_EVENT, INVALID_REFUSAL};
+use crate::history::Outlook;
+use crate::record::{
+    Body, Flags, Health, Ordinal, Outcome, Place, Question, Record, RunId, Treatment,
+};
+use crate::survey::WorkflowKey;
 
 /// Distinct reasons that are kept apart; further ones count as [`OTHER`].
 const REASONS: usize = 1000;
+/// So many Workflows are told one by one.
+const OUTLOOKS: usize = 1000;
 const OTHER: &str = "other reasons";
 
 /// The run as a whole.
@@ -37,6 +44,8 @@ pub struct Report {
     pub(super) facts: PlanFacts,
     names: Names,
     entries: Vec<Entry>,
+    /// The first Workflows, by name.
+    keys: HashMap<Ordinal, WorkflowKey>,
 }
 
 /// What is kept of a Workflow: indices, 16 bytes.
@@ -123,6 +132,7 @@ impl Report {
     pub fn apply(&mut self, record: &Record) {
         if let Some(change) = change(&record.body) {
             self.change(&change);
+            self.outlook(&record.body);
         } else {
             self.apply_body(record);
         }
@@ -140,12 +150,25 @@ impl Report {
             Body::StepStarted { place } => self.step_started(place, at),
             Body::Asked { .. } | Body::Answered { .. } => self.questioned(record),
             Body::Page { place, claims, .. } => {
+                let room = OUTLOOKS.saturating_sub(self.keys.len());
+                self.keys.extend(
+                    claims
+                        .iter()
+                        .take(room)
+                        .map(|claim| (claim.ordinal, claim.key())),
+                );
                 let ordinals = claims.iter().map(|claim| claim.ordinal);
                 self.claimed(place, ordinals);
             }
             Body::PassEnded {
                 place, unmatched, ..
             } => self.at(place).unmatched.clone_from(unmatched),
+            Body::Job { job, .. } => {
+                for ordinal in job.ordinals() {
+                    let (row, treatment) = (Some(job.row.as_str()), Some(job.treatment));
+                    self.transition(ordinal, State::Claimed, row, treatment, NO_REASON);
+                }
+            }
             Body::Retried { ordinals } => {
                 for ordinal in ordinals {
                     self.transition(*ordinal, State::Claimed, None, None, NO_REASON);
@@ -165,7 +188,7 @@ impl Report {
                     reason: reason.clone(),
                 };
             }
-            Body::Interrupted { signal } => {
+            Body::Interrupted { signal, .. } => {
                 self.ending = Ending::Interrupted {
                     signal: signal.clone(),
                 };
@@ -340,6 +363,7 @@ impl Report {
                 grants,
                 expires,
                 note,
+                form,
             } => {
                 let asked = self.questions.iter_mut().rev();
                 if let Some(asked) = asked.into_iter().find(|q| q.question == *question) {
@@ -351,6 +375,7 @@ impl Report {
                         grants: grants.clone(),
                         expires: *expires,
                         note: note.clone(),
+                        form: form.clone(),
                     });
                 }
             }
@@ -383,6 +408,52 @@ impl Report {
                 self.entries.push(entry);
                 self.steps[index].claimed += 1;
             }
+        }
+    }
+
+    /// What a reset would do, or where it could go instead: told one by one for the first Workflows.
+    fn outlook(&mut self, body: &Body) {
+        let Body::Outcome {
+            ordinal, outcome, ..
+        } = body
+        else {
+            return;
+        };
+        let (Some(key), Some(entry)) = (
+            self.keys.get(ordinal),
+            self.entries.get(*ordinal as usize).copied(),
+        ) else {
+            return;
+        };
+        let outlook = Outlook {
+            workflow_id: key.workflow_id.clone(),
+            run_id: key.run_id.clone(),
+            ..Outlook::default()
+        };
+        let outlook = match outcome {
+            Outcome::Would {
+                point: Some(point),
+                effects,
+                ..
+            } => Outlook {
+                point: Some((**point).clone()),
+                effects: effects.clone(),
+                ..outlook
+            },
+            Outcome::Refused {
+                refusal,
+                message,
+                points,
+            } if refusal == INVALID_REFUSAL => Outlook {
+                code: INVALID_EVENT.to_owned(),
+                message: message.clone(),
+                valid_reset_events: points.clone(),
+                ..outlook
+            },
+            _ => return,
+        };
+        if let Some(step) = self.steps.get_mut(usize::from(entry.step)) {
+            step.resets.push(outlook);
         }
     }
 

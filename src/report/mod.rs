@@ -12,6 +12,7 @@ mod next;
 mod plan;
 mod plan_facts;
 mod plan_text;
+mod points;
 mod question;
 mod summary;
 mod workflows;
@@ -29,6 +30,7 @@ pub use model::{
 };
 pub use next::Next;
 pub use plan::{ParameterLine, PlanReport, RowPlan, StepPlan, TablePlan};
+pub use points::PointsReport;
 pub use question::{certainty_words, question_in_short, question_text};
 pub use summary::{Located, status_word};
 pub use workflows::{Layout, WorkflowRow, Workflows, write_json};

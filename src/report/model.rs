@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::entry::State;
+use crate::history::Outlook;
 use crate::record::{
     Answer, Health, Leftover, Means, Place, Question, RunStatus, StepStatus, Treatment,
 };
@@ -106,6 +107,9 @@ pub struct StepReport {
     pub limits: Vec<Hit>,
     /// What it last waited for.
     pub waiting: Option<Waiting>,
+    /// What resets would do (in a dry run), and where those whose event is invalid could go instead.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resets: Vec<Outlook>,
     #[serde(skip)]
     pub(super) began: Option<Timestamp>,
 }
@@ -123,6 +127,10 @@ pub struct Counts {
     pub undone: u64,
     /// Terminated.
     pub terminated: u64,
+    /// Asked to cancel.
+    pub cancelled: u64,
+    /// Sent a Signal.
+    pub signalled: u64,
     /// Nothing was needed.
     pub skipped: u64,
     /// It cannot be done to them.
@@ -142,6 +150,8 @@ impl Counts {
     pub fn decided(&self) -> u64 {
         self.recovered
             + self.terminated
+            + self.cancelled
+            + self.signalled
             + self.skipped
             + self.refused
             + self.failed
@@ -166,6 +176,8 @@ impl Counts {
             State::Would => add(&mut self.would),
             State::Done => match treatment {
                 Some(Treatment::Terminated) => add(&mut self.terminated),
+                Some(Treatment::Cancelled) => add(&mut self.cancelled),
+                Some(Treatment::Signalled) => add(&mut self.signalled),
                 Some(Treatment::Moved) | None => self.recover(|c| &mut c.moved, by),
                 Some(Treatment::StartedOver) => self.recover(|c| &mut c.started_over, by),
                 Some(Treatment::Undone) => self.recover(|c| &mut c.undone, by),
@@ -295,6 +307,9 @@ pub struct AnswerReport {
     pub expires: Timestamp,
     /// What they entered.
     pub note: String,
+    /// Values of the form.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub form: serde_json::Map<String, serde_json::Value>,
 }
 
 /// How a run ended, as far as the records go.
@@ -347,6 +362,7 @@ impl StepReport {
             canaries: Vec::new(),
             limits: Vec::new(),
             waiting: None,
+            resets: Vec::new(),
             began: None,
         }
     }

@@ -58,6 +58,18 @@ impl Report {
                 let flag = format!("--confirm {}", shell_word(&format!("{step}={word}")));
                 line.with(&flag, "Confirm without a terminal")
             }
+            (None, Question::Manual { form, given, .. })
+                if !crate::steps::manual::to_enter(form, given).is_empty() =>
+            {
+                let mut flags = vec!["--yes".to_owned()];
+                for name in crate::steps::manual::to_enter(form, given) {
+                    flags.push(format!("--answer {step}.{name}=VALUE"));
+                }
+                line.with(
+                    &flags.join(" "),
+                    "Say without a terminal that it was done, with",
+                )
+            }
             (None, Question::Manual { .. }) => {
                 line.with("--yes", "Say without a terminal that it was done")
             }

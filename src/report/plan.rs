@@ -11,13 +11,13 @@ use serde_json::{Map, Value};
 
 use crate::catalog::{self, Effect};
 use crate::decision::Table;
-use crate::equivalent::At;
 use crate::plan::{Looked, Plan, TableSurvey};
 use crate::record::{Certainty, Equivalent, Leftover};
 use crate::runbook::{
     Bound, EvalError, HitPolicy, OnFailure, Runbook, Scope, Step, StepBody, TaskCondition,
     Unmatched,
 };
+use crate::selection::Found;
 use crate::survey::{Preflight, Routing, Version};
 
 /// Everything that a plan knows.
@@ -85,6 +85,9 @@ pub struct TablePlan {
     pub unmatched: BTreeMap<String, Leftover>,
     /// What Visibility could not deliver.
     pub gaps: Vec<String>,
+    /// Counts before and after exclusion, where more than a query selects.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub selection: Option<Found>,
 }
 
 /// A row with its counts.
@@ -111,6 +114,9 @@ pub struct RowPlan {
     /// The command that would do it by hand.
     #[serde(skip_serializing_if = "Equivalent::is_empty")]
     pub equivalent: Equivalent,
+    /// Pages of the samples in the Web UI, where its address is known.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub links: Vec<String>,
     /// Refusal → what is done instead, in words.
     pub fallback: BTreeMap<String, String>,
     /// Workflows.
@@ -195,16 +201,20 @@ fn parameters(runbook: &Runbook, plan: &Plan) -> Vec<ParameterLine> {
     runbook.params.iter().map(line).collect()
 }
 
+fn takes_workflows(action: &str) -> bool {
+    catalog::find(action).is_some_and(|action| action.subject == catalog::Subject::Workflow)
+}
+
 /// The table names that a step uses: those that it applies, then those that it only counts.
 fn names_of(step: &Step) -> (Option<String>, Vec<String>) {
-    let StepBody::Action { with, .. } = &step.body else {
+    let StepBody::Action { action, with } = &step.body else {
         return (None, Vec::new());
     };
     let text = |value: &Value| value.as_str().map(str::to_owned);
     let applied = with
         .get("decision")
         .and_then(text)
-        .or_else(|| with.contains_key("select").then(|| step.id.clone()));
+        .or_else(|| takes_workflows(action).then(|| step.id.clone()));
     let counted = with.get("decisions").and_then(Value::as_array);
     (
         applied,
@@ -232,11 +242,11 @@ fn tables(runbook: &Runbook, plan: &Plan, scope: &Scope) -> Vec<TablePlan> {
     let plan_of = |name: String| {
         let table = match runbook.decisions.contains_key(&name) {
             true => Table::prepare(runbook, &name, scope),
-            false => Table::of_step(runbook, &name, scope),
+            false => Table::known_before(runbook, &name, scope),
         };
         let by = applied_by.remove(&name).unwrap_or_default();
-        let at = (&plan.survey.preflight).into();
-        TablePlan::new(name.clone(), by, &table, plan.survey.tables.get(&name), at)
+        let survey = plan.survey.tables.get(&name);
+        TablePlan::new(name.clone(), by, &table, survey, &plan.survey.preflight)
     };
     names.into_iter().map(plan_of).collect()
 }
@@ -247,7 +257,7 @@ impl TablePlan {
         applied_by: Vec<String>,
         table: &Result<Table, EvalError>,
         survey: Option<&TableSurvey>,
-        at: At<'_>,
+        preflight: &Preflight,
     ) -> Self {
         let survey = survey.cloned().unwrap_or_default();
         let known = table.as_ref().ok();
@@ -264,15 +274,16 @@ impl TablePlan {
             total: survey.total,
             listed: survey.listed,
             rows: known
-                .map(|table| rows(table, &survey, at))
+                .map(|table| rows(table, &survey, preflight))
                 .unwrap_or_default(),
             unmatched: survey.unmatched,
             gaps: survey.gaps,
+            selection: survey.found,
         }
     }
 }
 
-fn rows(table: &Table, survey: &TableSurvey, at: At<'_>) -> Vec<RowPlan> {
+fn rows(table: &Table, survey: &TableSurvey, preflight: &Preflight) -> Vec<RowPlan> {
     let row = |(index, row): (usize, &crate::decision::TableRow)| {
         let found = survey.row(&row.id).cloned().unwrap_or_default();
         let strategy = &table.strategies[&row.strategy];
@@ -282,7 +293,8 @@ fn rows(table: &Table, survey: &TableSurvey, at: At<'_>) -> Vec<RowPlan> {
         let query = table.row_query(index).render();
         RowPlan {
             row: row.id.clone(),
-            equivalent: crate::equivalent::of_row(table, index, &query, None, at),
+            equivalent: crate::equivalent::of_row(table, index, &query, None, preflight.into()),
+            links: crate::equivalent::links(preflight, &found.samples),
             classes: row.classes.clone(),
             task: row.task,
             condition: table.condition(index),
@@ -351,6 +363,9 @@ impl StepPlan {
                     }
                 }
                 plan.act(action);
+                if action == "command.run" {
+                    plan.program(with, scope);
+                }
             }
             StepBody::Repeat {
                 until,
@@ -380,6 +395,24 @@ impl StepPlan {
         plan
     }
 
+    /// What a program would be, as far as that is known. Nothing is run for a plan.
+    fn program(&mut self, with: &Map<String, Value>, scope: &Scope) {
+        let effect = with.get("effect").cloned().unwrap_or_default();
+        self.effect = serde_json::from_value(effect).unwrap_or(Effect::NonIdempotent);
+        if !self.effect.writes() {
+            self.asks = None;
+        }
+        let rendered = scope.render_arguments(with).ok();
+        let command = rendered.and_then(|with| serde_json::from_value(Value::Object(with)).ok());
+        let argv = with.get("argv").and_then(Value::as_array);
+        let program = argv.and_then(|argv| argv.first()).and_then(Value::as_str);
+        let line = match command {
+            Some(command) => crate::steps::command::line(&command),
+            None => format!("{} …", program.unwrap_or_default()),
+        };
+        self.does = format!("run ({}): {line}", self.effect.words());
+    }
+
     fn act(&mut self, name: &str) {
         self.action = Some(name.to_owned());
         let Some(action) = catalog::find(name) else {
@@ -395,6 +428,7 @@ impl StepPlan {
                 Some("before it changes something")
             }
             catalog::Subject::Person => Some("whether it is done"),
+            catalog::Subject::Program if self.effect.writes() => Some("before it runs the program"),
             _ => None,
         };
         self.asks = asks.map(str::to_owned);

@@ -5,10 +5,15 @@ use serde_json::Value;
 use super::certainty_words;
 use super::format::{Align, Style, Table, Text, Tone, count, moment, number};
 use super::plan::{ParameterLine, PlanReport, RowPlan, StepPlan, TablePlan};
+use super::points;
+use super::question::found_lines;
 use crate::catalog::Effect;
 use crate::record::Certainty;
 use crate::runbook::Unmatched;
 use crate::survey::{Routing, VersionStatus};
+
+/// So many Workflows of a row are told one by one where they are reset.
+const OUTLOOKS: usize = 2;
 
 impl PlanReport {
     /// For people.
@@ -186,7 +191,13 @@ impl TablePlan {
             text.line(Tone::Warn, &format!("  unknown until step `{step}`"));
             return;
         }
-        let how = if self.listed {
+        let named = self
+            .selection
+            .as_ref()
+            .is_some_and(|found| !found.from.is_empty());
+        let how = if named {
+            "selected by name"
+        } else if self.listed {
             "listed"
         } else {
             "counted by Visibility"
@@ -195,7 +206,12 @@ impl TablePlan {
             Tone::Plain,
             &format!("  {} in its scope, {how}", count(self.total, "Workflow")),
         );
-        text.line(Tone::Faint, &format!("  {}", self.scope));
+        if !self.scope.is_empty() {
+            text.line(Tone::Faint, &format!("  {}", self.scope));
+        }
+        for (name, line) in self.selection.iter().flat_map(found_lines) {
+            text.line(Tone::Plain, &format!("  {name}: {line}"));
+        }
         text.table(&self.overview());
         for row in &self.rows {
             row.text(text);
@@ -281,7 +297,9 @@ impl RowPlan {
         for (refusal, other) in &self.fallback {
             text.line(Tone::Plain, &format!("    if refused ({refusal}): {other}"));
         }
-        text.line(Tone::Faint, &format!("    query {}", self.query));
+        if !self.query.is_empty() {
+            text.line(Tone::Faint, &format!("    query {}", self.query));
+        }
         if self.count == 0 {
             return;
         }
@@ -290,6 +308,7 @@ impl RowPlan {
             &format!("    such as {}", self.samples.join(", ")),
         );
         self.looks(text);
+        super::question::link_lines(&self.links, 4, text);
         super::question::equivalent_text("", &self.equivalent, 4, text);
     }
 
@@ -309,6 +328,7 @@ impl RowPlan {
                 );
             }
         }
+        points::outlooks(&looked.resets, OUTLOOKS, "      ", text);
         if self.not_looked_at > 0 {
             let most = if self.certainty == Some(Certainty::Exact) {
                 ""

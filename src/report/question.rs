@@ -2,6 +2,7 @@
 
 use super::format::{Align, Style, Table, Text, Tone, count, number};
 use crate::record::{Certainty, Equivalent, Question, RowAsk};
+use crate::selection::Found;
 
 /// In one line, without what was granted.
 pub fn question_in_short(question: &Question) -> String {
@@ -28,9 +29,10 @@ pub fn question_in_short(question: &Question) -> String {
         Question::Canary { row, count: n } => {
             format!("go on with row {row} though {} unproven", are(*n))
         }
-        Question::Manual { instructions } => {
+        Question::Manual { instructions, .. } => {
             format!("do by hand: {}", instructions.lines().next().unwrap_or(""))
         }
+        Question::Command { line, .. } => format!("run {line}"),
     }
 }
 
@@ -66,13 +68,19 @@ pub fn question_text(
             extension,
             rate,
             concurrency,
+            notes,
         } => {
             if *extension {
                 text.line(Tone::Warn, "  There are more than were granted before.");
             }
             rows_text(rows, &mut text);
-            let pace = format!("  Pace: up to {rate} writes a second, {concurrency} at a time");
-            text.line(Tone::Plain, &pace);
+            if notes.is_empty() {
+                let pace = format!("  Pace: up to {rate} writes a second, {concurrency} at a time");
+                text.line(Tone::Plain, &pace);
+            }
+            for note in notes {
+                text.line(Tone::Warn, &format!("  {note}"));
+            }
         }
         Question::Changes {
             changes,
@@ -93,9 +101,45 @@ pub fn question_text(
             );
             text.line(Tone::Warn, &line);
         }
-        Question::Manual { instructions } => {
+        Question::Manual {
+            instructions,
+            form,
+            given,
+        } => {
             text.line(Tone::Plain, "  To be done by hand:");
             text.quote(instructions);
+            if !form.is_empty() {
+                text.line(Tone::Plain, "  To be entered:");
+            }
+            for (name, field) in form {
+                let given = given.get(name).map(|value| format!(" = {value}"));
+                let given = given.unwrap_or_default();
+                let what = match field.description.as_str() {
+                    "" => format!("    {name}{given}"),
+                    description => format!("    {name}{given}: {description}"),
+                };
+                text.line(Tone::Plain, &what);
+            }
+        }
+        Question::Command {
+            line,
+            directory,
+            variables,
+            inherits,
+            effect,
+        } => {
+            let here = "  This program will be run on this machine, without a shell:";
+            text.line(Tone::Plain, here);
+            text.line(Tone::Strong, &format!("    {line}"));
+            let mut say = |name: &str, value: &str| {
+                if !value.is_empty() {
+                    text.line(Tone::Plain, &format!("    {name}: {value}"));
+                }
+            };
+            say("in", directory.as_deref().unwrap_or_default());
+            say("with the variables", &variables.join(", "));
+            say("inherits", &inherits.join(", "));
+            say("effect", effect.words());
         }
     }
     text.into_string()
@@ -137,8 +181,14 @@ fn rows_text(rows: &[RowAsk], text: &mut Text) {
         };
         say("does", &row.does);
         say("query", &row.query);
+        if let Some(found) = &row.selection {
+            found_lines(found)
+                .iter()
+                .for_each(|(name, value)| say(name, value));
+        }
         say("only", &row.condition);
         say("for example", &row.samples.join(", "));
+        link_lines(&row.links, 4, text);
         equivalent_text("", &row.equivalent, 4, text);
     }
 }
@@ -151,7 +201,14 @@ pub(super) fn equivalents(question: &Question) -> Vec<(&str, &Equivalent)> {
             .map(|row| (row.row.as_str(), &row.equivalent))
             .collect(),
         Question::Changes { equivalents, .. } => equivalents.iter().map(|one| ("", one)).collect(),
-        Question::Canary { .. } | Question::Manual { .. } => Vec::new(),
+        Question::Canary { .. } | Question::Manual { .. } | Question::Command { .. } => Vec::new(),
+    }
+}
+
+/// Pages in the Web UI, each whole on a line.
+pub(super) fn link_lines(links: &[String], indent: usize, text: &mut Text) {
+    for link in links {
+        text.faint_command(&format!("{}{link}", " ".repeat(indent)));
     }
 }
 
@@ -171,6 +228,22 @@ pub(super) fn equivalent_text(row: &str, equivalent: &Equivalent, indent: usize,
     if !equivalent.caution.is_empty() {
         text.line(Tone::Faint, &format!("{pad}  # {}", equivalent.caution));
     }
+}
+
+/// What a selection came to: a name and a line each.
+pub(super) fn found_lines(found: &Found) -> Vec<(&'static str, String)> {
+    let files = found.files.iter().map(|file| {
+        let digest = file.sha256.get(..12).unwrap_or(&file.sha256);
+        let names = count(file.names, "name");
+        ("file", format!("{} ({names}, SHA-256 {digest})", file.path))
+    });
+    let lines = [
+        ("from", found.from.clone()),
+        ("without", found.without.clone()),
+        ("selected", found.words()),
+    ];
+    let lines = lines.into_iter().filter(|(_, value)| !value.is_empty());
+    lines.chain(files).collect()
 }
 
 /// How sure a count is, to stand before it: `exactly`, `at most`, `about`.

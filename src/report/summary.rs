@@ -12,9 +12,13 @@ use super::fold::Report;
 use super::format::{Align, Style, Table, Text, Tone, count, duration, minute, moment, number};
 use super::model::{Attachment, Ending, Header, QuestionReport, RowReport, StepReport};
 use super::next::Next;
+use super::points;
 use super::question::{equivalent_text, equivalents};
 use super::workflows::write_json;
 use crate::record::{Answer, Health, Means, RunStatus, StepStatus};
+
+/// So many Workflows of a step are told one by one where they are reset.
+const OUTLOOKS: usize = 10;
 
 /// What `--output json` holds. Fields are only ever added.
 #[derive(Serialize)]
@@ -287,6 +291,9 @@ impl Report {
             if !answer.note.is_empty() {
                 text.line(Tone::Plain, &format!("     Note: {}", answer.note));
             }
+            for (name, value) in &answer.form {
+                text.line(Tone::Plain, &format!("     {name}: {value}"));
+            }
         }
     }
 
@@ -297,6 +304,8 @@ impl Report {
             ("ROW", Align::Left),
             ("RECOVERED", Align::Right),
             ("TERMINATED", Align::Right),
+            ("CANCELLED", Align::Right),
+            ("SIGNALLED", Align::Right),
             ("WOULD CHANGE", Align::Right),
             ("SKIPPED", Align::Right),
             ("REFUSED", Align::Right),
@@ -312,6 +321,8 @@ impl Report {
         let shown = |n: u64, all: u64| if all > 0 { number(n) } else { String::new() };
         let always = |n: u64| number(n);
         let terminated = total(|row| row.counts.terminated);
+        let cancelled = total(|row| row.counts.cancelled);
+        let signalled = total(|row| row.counts.signalled);
         let would = total(|row| row.counts.would);
         let unknown = total(|row| row.counts.unknown);
         let in_doubt = total(|row| row.counts.in_doubt);
@@ -327,6 +338,8 @@ impl Report {
                 row_name(row).to_owned(),
                 recovered,
                 shown(counts.terminated, terminated),
+                shown(counts.cancelled, cancelled),
+                shown(counts.signalled, signalled),
                 shown(counts.would, would),
                 always(counts.skipped),
                 always(counts.refused),
@@ -350,6 +363,14 @@ impl Report {
 
     fn left_over(&self, text: &mut Text) {
         for step in &self.steps {
+            if !step.resets.is_empty() {
+                let what = match self.run.dry {
+                    true => "what its resets would do",
+                    false => "events to reset to, instead of invalid ones",
+                };
+                text.line(Tone::Plain, &format!("  {}: {what}", step.step));
+                points::outlooks(&step.resets, OUTLOOKS, "    ", text);
+            }
             for (name, left) in &step.unmatched {
                 let samples = match left.samples.as_slice() {
                     [] => String::new(),

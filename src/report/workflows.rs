@@ -76,6 +76,9 @@ pub struct WorkflowRow<'a> {
     /// The command that does the write by hand; empty where nothing was about to be sent, or the CLI has none.
     #[serde(skip_serializing_if = "String::is_empty")]
     pub command: String,
+    /// The page of its newest run in the Web UI; empty where the UI's address is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub link: String,
 }
 
 /// The fold.
@@ -86,6 +89,7 @@ pub struct Workflows {
     /// Where commands go, and the run's id.
     address: String,
     namespace: String,
+    ui: String,
     run: String,
     /// What was sent, without what is one Workflow's alone: a step has a few of them.
     writes: Vec<Write>,
@@ -215,6 +219,7 @@ impl Workflows {
                 };
                 self.address = text("address");
                 self.namespace = text("namespace");
+                self.ui = text("ui");
                 self.run.clone_from(&run.0);
             }
             Body::Page { place, claims, .. } => {
@@ -279,6 +284,17 @@ impl Workflows {
         };
         let mark = Naming { run, step }.mark();
         equivalent::of_write(&write.joined(entry.event), &key, &mark, at).command
+    }
+
+    fn link(&self, entry: &Entry) -> String {
+        if self.ui.is_empty() {
+            return String::new();
+        }
+        let key = WorkflowKey {
+            workflow_id: self.texts.get(entry.id).to_owned(),
+            run_id: self.texts.run_name(entry.new_run.unwrap_or(entry.run)),
+        };
+        equivalent::link(&self.ui, &self.namespace, &key)
     }
 
     fn claim(&mut self, claim: &Claim, step: Span, iteration: u32, at: i64) {
@@ -353,6 +369,7 @@ impl Workflows {
             claimed: time(entry.claimed),
             since: time(entry.since),
             command: self.command(entry),
+            link: self.link(entry),
         }
     }
 
@@ -381,7 +398,7 @@ impl Workflows {
     }
 
     fn write_csv(&self, out: &mut dyn io::Write) -> io::Result<()> {
-        const HEADER: &str = "ordinal,step,iteration,row,strategy,state,treatment,workflow_id,workflow_type,run_id,new_run_id,health,code,message,claimed,since,command";
+        const HEADER: &str = "ordinal,step,iteration,row,strategy,state,treatment,workflow_id,workflow_type,run_id,new_run_id,health,code,message,claimed,since,command,link";
         out.write_all(HEADER.as_bytes())?;
         out.write_all(b"\r\n")?;
         for row in self.rows() {
@@ -407,6 +424,7 @@ impl Workflows {
                 &claimed,
                 &since,
                 &row.command,
+                &row.link,
             ];
             for (i, field) in fields.into_iter().enumerate() {
                 if i > 0 {

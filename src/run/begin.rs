@@ -120,7 +120,10 @@ fn tables_of(
             .map(prepare)
             .into_iter()
             .collect(),
-        Some(Of::Workflow) => vec![(step.id.clone(), Table::of_step(runbook, &step.id, scope))],
+        Some(Of::Workflow) => vec![(
+            step.id.clone(),
+            Table::known_before(runbook, &step.id, scope),
+        )],
         _ if action == "decision.evaluate" => {
             let names = with
                 .get("decisions")

@@ -124,7 +124,13 @@ impl KillSwitch {
         let Some(Point::AfterIntent(nth)) = self.point else {
             return Ok(());
         };
-        if matches!(effect, Effect::Write { .. } | Effect::Act { .. }) {
+        if matches!(
+            effect,
+            Effect::Write { .. }
+                | Effect::Act { .. }
+                | Effect::Run { .. }
+                | Effect::Job { start: true, .. }
+        ) {
             self.intents += 1;
             if self.intents >= nth {
                 return self.strike();
@@ -139,7 +145,10 @@ impl KillSwitch {
         };
         if matches!(
             completion,
-            Completion::Written { .. } | Completion::Acted { .. }
+            Completion::Written { .. }
+                | Completion::Acted { .. }
+                | Completion::Ran { .. }
+                | Completion::Job { start: true, .. }
         ) {
             self.effects += 1;
             if self.effects >= nth {

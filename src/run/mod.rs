@@ -183,7 +183,10 @@ impl Loop<'_> {
             return self.ask(question, place, what, word);
         }
         let world = self.world.clone();
-        let paced = matches!(effect, Effect::Look { .. } | Effect::Verify { .. });
+        let paced = matches!(
+            effect,
+            Effect::Look { .. } | Effect::Verify { .. } | Effect::Compare { .. }
+        );
         async move {
             let started = world.clock.now();
             let completion = world
@@ -257,6 +260,7 @@ impl Loop<'_> {
                         return Err(Broken::Abandoned);
                     }
                     self.machine.stop(signal);
+                    self.world.commands.interrupt();
                     return Ok(());
                 }
                 Some(performed) = flight.next(), if !flight.is_empty() => {

@@ -180,7 +180,15 @@ fn step(shape: shape::Step) -> Step {
         when: shape.when.as_ref().map(condition),
         confirm: shape.confirm.map(|confirm| confirm.word),
         timeout: shape.timeout.as_deref().map(interval),
-        retry: shape.retry.map(retry).unwrap_or_default(),
+        retry: match (shape.retry, &body) {
+            (Some(declared), _) => retry(declared),
+            // A program that failed is run again only where the step says so.
+            (None, StepBody::Action { action, .. }) if action == "command.run" => Retry {
+                attempts: 1,
+                ..Retry::default()
+            },
+            (None, _) => Retry::default(),
+        },
         on_failure: shape.on_failure.unwrap_or_default(),
         limits: shape.limits.map(limits).unwrap_or_default(),
         pace: shape.pace.map(pace).unwrap_or_default(),

@@ -7,6 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use indexmap::IndexMap;
@@ -67,6 +68,7 @@ struct Known {
     outputs: BTreeMap<StepId, Value>,
     steps: Vec<StepId>,
     run: Value,
+    folder: PathBuf,
 }
 
 impl fmt::Debug for Known {
@@ -303,10 +305,27 @@ impl Scope {
         for (name, value) in with {
             let value = match (name.as_str(), value) {
                 ("query", Value::String(text)) => Value::String(self.render_query(text)?.render()),
-                ("select", Value::Object(select)) => Value::Object(self.render_arguments(select)?),
+                ("select" | "exclude", Value::Object(select)) => {
+                    Value::Object(self.render_select(select)?)
+                }
+                ("for_workflows", Value::Object(wait)) => {
+                    Value::Object(self.render_arguments(wait)?)
+                }
                 (_, other) => self.render(other)?,
             };
             rendered.insert(name.clone(), value);
+        }
+        Ok(rendered)
+    }
+
+    /// The same, of a selection: a path that is written in the runbook is relative to its folder.
+    fn render_select(&self, select: &Map<String, Value>) -> Result<Map<String, Value>, EvalError> {
+        let mut rendered = self.render_arguments(select)?;
+        let written = select.get("file").and_then(Value::as_str);
+        if let (Some(written), Some(Value::String(path))) = (written, rendered.get_mut("file"))
+            && template::sole(written).is_none()
+        {
+            *path = self.known.folder.join(&*path).display().to_string();
         }
         Ok(rendered)
     }
@@ -468,6 +487,10 @@ impl Runbook {
                     .map(|step| step.id.clone())
                     .collect(),
                 run: run.clone(),
+                folder: Path::new(&self.file)
+                    .parent()
+                    .map(Path::to_owned)
+                    .unwrap_or_default(),
             }),
         }
     }

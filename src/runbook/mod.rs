@@ -2,17 +2,21 @@
 //!
 //! Pure, with one constructor, [`Runbook::parse`]: bytes → all problems at once, or the model. The
 //! parts: `shape` (the file as Rust types, and its JSON Schema), `checks` and `tables` (what a schema
-//! cannot say), `build` (the model), [`parameters`] and [`evaluate`].
+//! cannot say), `build` (the model), [`parameters`] and [`evaluate`]; [`outputs`] (what a command's JSON
+//! and a form hold) and [`mask`] (secrets taken out of what comes back).
 
 mod build;
 mod checks;
 pub mod evaluate;
+pub mod mask;
 mod model;
+pub mod outputs;
 pub mod parameters;
 mod shape;
 mod tables;
 
 pub use evaluate::{EvalError, Scope};
+pub use mask::Mask;
 pub use model::*;
 pub use parameters::{ParameterInput, Parameters};
 pub use shape::schema;

@@ -61,6 +61,12 @@ impl Parameters {
         self.secrets.get(name)
     }
 
+    /// All secrets, by name.
+    pub fn secrets(&self) -> impl Iterator<Item = (&str, &str)> {
+        let secrets = self.secrets.iter();
+        secrets.map(|(name, secret)| (name.as_str(), secret.reveal()))
+    }
+
     /// Takes the secrets of another: a resumed run fetches them again.
     #[must_use]
     pub fn with_secrets_of(mut self, other: Self) -> Self {
@@ -463,7 +469,7 @@ fn combine(parameter: &Parameter, before: Option<Value>, given: &Given) -> Resul
 }
 
 /// What was typed at a prompt.
-fn typed(parameter: &Parameter, text: &str) -> Result<Value, String> {
+pub(super) fn typed(parameter: &Parameter, text: &str) -> Result<Value, String> {
     let text = text.trim();
     match parameter.kind {
         ParameterType::List | ParameterType::Map if text.starts_with(['[', '{']) => {

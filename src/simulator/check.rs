@@ -5,7 +5,7 @@ use std::fmt;
 
 use super::faults::Fault;
 use super::populate::workflow_id;
-use super::world::{Group, GroupStatus, World};
+use super::world::{Group, GroupStatus, Happening, World};
 
 /// What is wrong with a world, all of it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,6 +52,10 @@ pub(super) fn check(world: &World, faults: &[Fault]) -> Vec<String> {
         }
     }
     check_ids(world, &mut problems);
+    check_commands(world, &mut problems);
+    if !(world.batches.rate > 0.0 && world.batches.rate.is_finite()) {
+        problems.push("the `rate` of batch jobs is above 0".to_owned());
+    }
     problems
 }
 
@@ -89,6 +93,28 @@ fn check_group(world: &World, group: &Group, problems: &mut Vec<String>) {
             ));
         }
     }
+    for happening in &group.history {
+        check_happening(&of, happening, problems);
+        if let Some(build) = happening
+            .version
+            .as_ref()
+            .filter(|it| !deployment.versions.contains_key(*it))
+        {
+            problems.push(format!(
+                "the `history` of {of} names the version `{build}`, which deployment `{name}` does not have"
+            ));
+        }
+    }
+    if group.waits.is_some() && group.status != GroupStatus::Running {
+        problems.push(format!(
+            "{of} waits for its first task, so it must be running"
+        ));
+    }
+    if !group.history.is_empty() && (group.tasks == 0 || group.waits.is_some()) {
+        problems.push(format!(
+            "{of} has a `history`, so its first Workflow Task must have been completed"
+        ));
+    }
     for attribute in group.attributes.keys() {
         if !world.attributes.contains_key(attribute) {
             problems.push(format!(
@@ -98,6 +124,28 @@ fn check_group(world: &World, group: &Group, problems: &mut Vec<String>) {
     }
     if group.superseded_by.is_some() && group.status == GroupStatus::Running {
         problems.push(format!("{of} is superseded, so it cannot be running"));
+    }
+}
+
+fn check_happening(of: &str, it: &Happening, problems: &mut Vec<String>) {
+    let kinds = [
+        it.signal.is_some(),
+        it.update.is_some(),
+        it.activity.is_some(),
+        it.timer.is_some(),
+        it.child.is_some(),
+        it.failure.is_some(),
+    ];
+    if kinds.iter().filter(|is| **is).count() != 1 {
+        problems.push(format!(
+            "each entry in the `history` of {of} is one of `signal`, `update`, `activity`, `timer`, `child` and `failure`"
+        ));
+    }
+}
+
+fn check_commands(world: &World, problems: &mut Vec<String>) {
+    if world.commands.iter().any(|it| it.argv.is_empty()) {
+        problems.push("a command of the world has an empty `argv`".to_owned());
     }
 }
 

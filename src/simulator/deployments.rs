@@ -19,6 +19,8 @@ use super::world::{Behaviour, StopsWhen};
 pub(super) struct Workers {
     pub(super) behaves: Behaviour,
     pub(super) polling: bool,
+    /// Whether a fix was deployed, after which they behave alike for every Workflow.
+    pub(super) fixed: bool,
     pub(super) stopped: Option<Timestamp>,
     pub(super) task_queues: BTreeSet<Arc<str>>,
     pub(super) stops_when: Option<StopsWhen>,

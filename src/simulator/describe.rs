@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use temporalio_protos::temporal::api::enums::v1::{
-    EventType, IndexedValueType, NamespaceState, PendingWorkflowTaskState,
+    EventType, HistoryEventFilterType, IndexedValueType, NamespaceState, PendingWorkflowTaskState,
 };
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
@@ -18,22 +18,29 @@ use temporalio_protos::temporal::api::operatorservice::v1::{
 };
 use temporalio_protos::temporal::api::taskqueue::v1::PollerInfo;
 use temporalio_protos::temporal::api::workflow::v1::{
-    PendingChildExecutionInfo, PendingWorkflowTaskInfo, RequestIdInfo, WorkflowExecutionConfig,
-    WorkflowExecutionExtendedInfo,
+    PendingChildExecutionInfo, PendingWorkflowTaskInfo, RequestIdInfo, ResetPointInfo, ResetPoints,
+    WorkflowExecutionConfig, WorkflowExecutionExtendedInfo, WorkflowExecutionInfo,
 };
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use tonic::Status as Reply;
 
 use super::execution::{Execution, Task};
-use super::history;
+use super::history::{self, What};
 use super::proto::{self, stamp};
-use super::state::State;
+use super::state::{State, VersionId};
 use super::world::AttributeType;
 
 /// The server version that is simulated.
 const SERVER_VERSION: &str = "1.32.0";
-/// The largest page of a history, and what any other size means.
-const PAGE: usize = 1000;
+/// The largest page of a history, and what any other size means (`history.historyMaxPageSize`).
+const PAGE: usize = 256;
+
+/// Where the service says that a Build ID completed its first Workflow Task.
+pub(super) struct AutoResetPoint {
+    pub(super) version: VersionId,
+    pub(super) index: u32,
+    pub(super) event: i64,
+}
 
 impl State {
     pub(super) fn describe(
@@ -54,12 +61,56 @@ impl State {
                 }),
                 ..Default::default()
             }),
-            workflow_execution_info: Some(self.info(index, Some(run.snapshot()))),
+            workflow_execution_info: Some(self.described_info(index)),
             pending_children: self.pending_children(run),
             pending_workflow_task: self.pending_task(run),
             workflow_extended_info: Some(self.extended(run)),
             ..Default::default()
         })
+    }
+
+    /// The first Workflow Task that each Version completed, in this run or the ones that it continues.
+    pub(super) fn reset_points(&self, index: u32) -> Vec<AutoResetPoint> {
+        let run = self.execution(index);
+        let before = run
+            .extra
+            .as_ref()
+            .and_then(|extra| extra.continued_from)
+            .and_then(|before| self.by_run.get(&before));
+        let mut points = before.map_or_else(Vec::new, |before| self.reset_points(*before));
+        for version in run.used.iter().copied() {
+            if points.iter().any(|point| point.version == version) {
+                continue;
+            }
+            let event = run
+                .history
+                .first_id(|what| matches!(what, What::TaskCompleted(by, _) if *by == version));
+            points.extend(event.map(|event| AutoResetPoint {
+                version,
+                index,
+                event,
+            }));
+        }
+        points
+    }
+
+    fn point_message(&self, point: &AutoResetPoint) -> ResetPointInfo {
+        ResetPointInfo {
+            build_id: self.version_name(point.version).build.to_string(),
+            run_id: proto::run_text(self.execution(point.index).run),
+            first_workflow_task_completed_id: point.event,
+            resettable: true,
+            ..Default::default()
+        }
+    }
+
+    fn described_info(&self, index: u32) -> WorkflowExecutionInfo {
+        let points = self.reset_points(index);
+        let mut info = self.info(index, Some(self.execution(index).snapshot()));
+        info.auto_reset_points = Some(ResetPoints {
+            points: points.iter().map(|it| self.point_message(it)).collect(),
+        });
+        info
     }
 
     fn extended(&self, run: &Execution) -> WorkflowExecutionExtendedInfo {
@@ -188,12 +239,31 @@ impl State {
         self.check_namespace(&request.namespace)?;
         let (index, from) =
             self.history_page(request.execution.as_ref(), &request.next_page_token)?;
-        let mut events = history::materialise(self, index);
-        events.extend(self.trailing(self.execution(index)));
-        if request.history_event_filter_type == 2 {
-            events = events.split_off(events.len().saturating_sub(1));
+        let length = self.execution(index).history.len();
+        let mut trailing = self.trailing(self.execution(index));
+        if request.history_event_filter_type == HistoryEventFilterType::CloseEvent as i32 {
+            let last = match trailing.pop() {
+                Some(last) => vec![last],
+                None => history::materialise(self, index, length.saturating_sub(1), length),
+            };
+            return Ok(service::GetWorkflowExecutionHistoryResponse {
+                history: Some(HistoryMessage { events: last }),
+                ..Default::default()
+            });
         }
-        let (events, next_page_token) = self.page(index, events, from, request.maximum_page_size);
+        let (to, total) = (
+            from.saturating_add(page_size(request.maximum_page_size)),
+            length + trailing.len(),
+        );
+        let mut events = history::materialise(self, index, from, to.min(length));
+        events.extend(
+            trailing
+                .into_iter()
+                .zip(length..)
+                .filter(|(_, at)| (from..to).contains(at))
+                .map(|(event, _)| event),
+        );
+        let next_page_token = self.page_token(index, to, to < total);
         Ok(service::GetWorkflowExecutionHistoryResponse {
             history: Some(HistoryMessage { events }),
             next_page_token,
@@ -206,18 +276,26 @@ impl State {
         request: &service::GetWorkflowExecutionHistoryReverseRequest,
     ) -> Result<service::GetWorkflowExecutionHistoryReverseResponse, Reply> {
         self.check_namespace(&request.namespace)?;
-        let (index, from) =
+        let (index, at) =
             self.history_page(request.execution.as_ref(), &request.next_page_token)?;
-        let mut events = history::materialise(self, index);
+        let length = self.execution(index).history.len();
+        // A token holds how many events are still to come, so that a history may grow meanwhile.
+        let to = if request.next_page_token.is_empty() {
+            length
+        } else {
+            at.min(length)
+        };
+        let from = to.saturating_sub(page_size(request.maximum_page_size));
+        let mut events = history::materialise(self, index, from, to);
         events.reverse();
-        let (events, next_page_token) = self.page(index, events, from, request.maximum_page_size);
+        let next_page_token = self.page_token(index, from, from > 0);
         Ok(service::GetWorkflowExecutionHistoryReverseResponse {
             history: Some(HistoryMessage { events }),
             next_page_token,
         })
     }
 
-    /// The run of a history, which a token keeps, and how many events were read.
+    /// The run of a history, which a token keeps, and where the page begins.
     fn history_page(
         &self,
         execution: Option<&temporalio_protos::temporal::api::common::v1::WorkflowExecution>,
@@ -233,27 +311,12 @@ impl State {
         Ok((index, from))
     }
 
-    fn page(
-        &self,
-        index: u32,
-        events: Vec<HistoryEvent>,
-        from: usize,
-        size: i32,
-    ) -> (Vec<HistoryEvent>, Vec<u8>) {
-        let size = usize::try_from(size)
-            .ok()
-            .filter(|size| (1..=PAGE).contains(size))
-            .unwrap_or(PAGE);
-        let total = events.len();
-        let page: Vec<_> = events.into_iter().skip(from).take(size).collect();
-        let next = from + page.len();
+    fn page_token(&self, index: u32, next: usize, more: bool) -> Vec<u8> {
+        if !more {
+            return Vec::new();
+        }
         let token = (proto::run_text(self.execution(index).run), next);
-        let token = if next < total {
-            serde_json::to_vec(&token).unwrap_or_default()
-        } else {
-            Vec::new()
-        };
-        (page, token)
+        serde_json::to_vec(&token).unwrap_or_default()
     }
 
     pub(super) fn system_info(
@@ -379,6 +442,13 @@ impl State {
             ..Default::default()
         })
     }
+}
+
+fn page_size(asked: i32) -> usize {
+    usize::try_from(asked)
+        .ok()
+        .filter(|size| (1..=PAGE).contains(size))
+        .unwrap_or(PAGE)
 }
 
 fn indexed(kind: AttributeType) -> IndexedValueType {

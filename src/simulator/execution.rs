@@ -9,10 +9,11 @@ use temporalio_protos::temporal::api::workflow::v1::{
     VersioningOverride, versioning_override as message,
 };
 
-use super::history::{ChildMark, History};
+use super::history::{ChildMark, History, Message};
 use super::proto;
+use super::query::QueryWorld;
 use super::state::{State, VersionId};
-use super::world::Behaviour;
+use super::world::{Behaviour, ClosesAs, Group, OnCancel, TaskFailure};
 use crate::survey::{AttributeValue, Behavior, Status};
 
 /// What the Workflows of a group have in common.
@@ -26,6 +27,7 @@ pub(super) struct Kind {
     pub(super) execution_timeout: Option<Duration>,
     pub(super) attributes: Vec<(String, AttributeValue)>,
     pub(super) input: Option<serde_json::Value>,
+    pub(super) cron: Option<String>,
 }
 
 /// What Workers do with a Workflow Type.
@@ -33,6 +35,24 @@ pub(super) struct Kind {
 pub(super) struct Profile {
     pub(super) on: BTreeMap<VersionId, Behaviour>,
     pub(super) takes: Duration,
+    pub(super) on_cancel: OnCancel,
+    pub(super) cancel_takes: Duration,
+    pub(super) on_signal: BTreeMap<String, ClosesAs>,
+    pub(super) queries: BTreeMap<String, QueryWorld>,
+}
+
+impl Profile {
+    /// What a group says, with the behaviours of its Versions.
+    pub(super) fn of(group: &Group, on: BTreeMap<VersionId, Behaviour>) -> Self {
+        Self {
+            on,
+            takes: group.takes.0,
+            on_cancel: group.on_cancel,
+            cancel_takes: group.cancel_takes.unwrap_or_default().0,
+            on_signal: group.on_signal.clone(),
+            queries: group.queries.clone(),
+        }
+    }
 }
 
 /// A Versioning Override.
@@ -177,8 +197,15 @@ pub(super) struct Extra {
     /// Run that it continues.
     pub(super) continued_from: Option<u128>,
     pub(super) cancel_requested: bool,
-    /// Request ids of Signals that it has seen.
+    /// Whether it took note of that.
+    pub(super) cancel_heeded: bool,
+    /// Request ids of Signals that this run has seen. A reset's new run knows none of them: a Signal that
+    /// was applied again, and is then sent again with the same request id, arrives twice.
     pub(super) signal_requests: Vec<String>,
+    /// Updates that a reset applies again and no task has accepted yet.
+    pub(super) admitted: Vec<Arc<Message>>,
+    /// When its first Workflow Task is scheduled.
+    pub(super) waits_until: Option<Timestamp>,
 }
 
 /// One Workflow Execution.
@@ -292,6 +319,22 @@ impl Execution {
                 }
                 _ => false,
             }
+    }
+
+    /// Why its tasks fail, where `TemporalReportedProblems` is set.
+    pub(super) fn reported_cause(&self, now: Timestamp) -> Option<TaskFailure> {
+        self.reports_problems(now).then(|| {
+            self.history
+                .last_failure()
+                .unwrap_or(TaskFailure::NonDeterministic)
+        })
+    }
+
+    /// Whether its first Workflow Task is still to be scheduled.
+    pub(super) fn waits(&self) -> bool {
+        self.extra
+            .as_ref()
+            .is_some_and(|extra| extra.waits_until.is_some())
     }
 
     /// What Visibility is to show from now on.

@@ -5,8 +5,10 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
+use temporalio_protos::temporal::api::enums::v1::BatchOperationState;
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
 
+use super::execution::Execution;
 use super::history::What;
 use super::proto;
 use super::state::{Lineage, State};
@@ -69,6 +71,14 @@ pub struct WorkflowFacts {
     pub tasks: usize,
     /// Whether Workers gave it wrong data: its last Version corrupts.
     pub corrupt: bool,
+    /// Signals in its history, by name.
+    pub signals_by_name: BTreeMap<String, usize>,
+    /// What its Queries answer, by name.
+    pub queries: BTreeMap<String, serde_json::Value>,
+    /// The identity that terminated it, or asked for the cancellation that closed it.
+    pub closed_by: Option<String>,
+    /// The reason of its termination.
+    pub reason: Option<String>,
 }
 
 /// The routing of a Worker Deployment.
@@ -82,6 +92,17 @@ pub struct RoutingFacts {
     pub ramp_percentage: f32,
 }
 
+/// A batch job.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct BatchFacts {
+    /// `running`, `completed` or `failed`; a stopped one has failed.
+    pub state: String,
+    /// What it did, whatever its last heartbeat said.
+    pub counts: super::batch::BatchCounts,
+    /// Operations that it tried, repetitions after an interruption included.
+    pub tried: u64,
+}
+
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -93,6 +114,8 @@ pub struct Facts {
     pub deployments: BTreeMap<String, RoutingFacts>,
     /// Versions that exist, `DEPLOYMENT:BUILD`, and their status in lower case.
     pub versions: BTreeMap<String, String>,
+    /// Batch jobs by id.
+    pub batches: BTreeMap<String, BatchFacts>,
     /// Calls that arrived, by RPC.
     pub calls: BTreeMap<String, u64>,
 }
@@ -104,7 +127,7 @@ pub struct Write {
     pub at: Timestamp,
     /// The RPC.
     pub rpc: String,
-    /// Workflow ID, or the Worker Deployment (`NAME` or `NAME:BUILD`).
+    /// Workflow ID, the Worker Deployment (`NAME` or `NAME:BUILD`), or the batch job.
     pub subject: String,
     /// Run ID that it named.
     pub run_id: String,
@@ -139,6 +162,7 @@ impl State {
                 .map(|name| (name.to_string(), self.routing_facts(name)))
                 .collect(),
             versions: self.version_statuses(),
+            batches: self.jobs.iter().map(batch_facts).collect(),
             calls: self.calls.clone(),
         }
     }
@@ -169,6 +193,8 @@ impl State {
                 .copied()
                 .unwrap_or(workers.behaves)
         });
+        let counted = Counted::of(run);
+        let (closed_by, reason) = closed_by(run);
         WorkflowFacts {
             workflow_type: run.kind.workflow_type.to_string(),
             done: lineage.tally,
@@ -185,16 +211,79 @@ impl State {
                 .pending_attempt(self.now)
                 .map_or(0, |(attempt, _)| attempt),
             input: proto::payload_text(self.started_attributes(index).input.as_ref()),
-            signals: run.history.count(|what| matches!(what, What::Signaled(_))),
-            updates: run
-                .history
-                .count(|what| matches!(what, What::UpdateAccepted(_))),
-            tasks: run
-                .history
-                .count(|what| matches!(what, What::TaskCompleted(..))),
+            signals: counted.signals.values().sum(),
+            updates: counted.updates,
+            tasks: counted.tasks,
+            signals_by_name: counted.signals,
+            queries: Self::answers(run),
+            closed_by,
+            reason,
             corrupt: behaviour == Some(super::world::Behaviour::Corrupt),
         }
     }
+}
+
+/// What is counted in a history.
+#[derive(Default)]
+struct Counted {
+    signals: BTreeMap<String, usize>,
+    updates: usize,
+    tasks: usize,
+}
+
+impl Counted {
+    fn of(run: &Execution) -> Self {
+        let mut counted = Self::default();
+        for event in run.history.iter() {
+            match &event.what {
+                What::Signaled(message) => match counted.signals.get_mut(&message.name) {
+                    Some(count) => *count += 1,
+                    None => {
+                        counted.signals.insert(message.name.clone(), 1);
+                    }
+                },
+                What::UpdateAccepted(_) => counted.updates += 1,
+                What::TaskCompleted(..) => counted.tasks += 1,
+                _ => {}
+            }
+        }
+        let admitted = run.extra.as_ref().map_or(0, |extra| extra.admitted.len());
+        counted.updates += admitted;
+        counted
+    }
+}
+
+/// Who closed a run and why, as far as its history says.
+fn closed_by(run: &Execution) -> (Option<String>, Option<String>) {
+    match run.history.get(run.history.len()) {
+        Some(What::Terminated(mark)) => (Some(mark.identity.clone()), Some(mark.reason.clone())),
+        Some(What::Canceled) => {
+            let asked = run
+                .history
+                .iter()
+                .rev()
+                .find_map(|event| match &event.what {
+                    What::CancelRequested(mark) => Some(mark.identity.clone()),
+                    _ => None,
+                });
+            (asked, None)
+        }
+        _ => (None, None),
+    }
+}
+
+fn batch_facts((id, job): (&String, &super::batch::Job)) -> (String, BatchFacts) {
+    let facts = BatchFacts {
+        state: match job.state() {
+            BatchOperationState::Completed => "completed",
+            BatchOperationState::Failed => "failed",
+            BatchOperationState::Running | BatchOperationState::Unspecified => "running",
+        }
+        .to_owned(),
+        counts: job.counts,
+        tried: job.tried,
+    };
+    (id.clone(), facts)
 }
 
 /// What a writing request says for the list of writes; none where it is a read.
@@ -213,7 +302,8 @@ reads! {
     GetSystemInfoRequest GetClusterInfoRequest DescribeNamespaceRequest DescribeWorkflowExecutionRequest
     GetWorkflowExecutionHistoryRequest GetWorkflowExecutionHistoryReverseRequest ListWorkflowExecutionsRequest
     CountWorkflowExecutionsRequest DescribeWorkerDeploymentRequest DescribeWorkerDeploymentVersionRequest
-    ListWorkerDeploymentsRequest DescribeTaskQueueRequest
+    ListWorkerDeploymentsRequest DescribeTaskQueueRequest DescribeBatchOperationRequest ListBatchOperationsRequest
+    QueryWorkflowRequest
 }
 
 impl Details
@@ -254,6 +344,30 @@ impl Details for service::StartWorkflowExecutionRequest {
             String::new(),
             self.request_id.clone(),
             String::new(),
+            self.identity.clone(),
+        ])
+    }
+}
+
+impl Details for service::StartBatchOperationRequest {
+    fn details(&self) -> Option<[String; 5]> {
+        Some([
+            self.job_id.clone(),
+            String::new(),
+            String::new(),
+            self.reason.clone(),
+            super::batch::identity_of(self),
+        ])
+    }
+}
+
+impl Details for service::StopBatchOperationRequest {
+    fn details(&self) -> Option<[String; 5]> {
+        Some([
+            self.job_id.clone(),
+            String::new(),
+            String::new(),
+            self.reason.clone(),
             self.identity.clone(),
         ])
     }

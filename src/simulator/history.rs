@@ -5,12 +5,15 @@
 //! event needs 24 bytes.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use temporalio_protos::temporal::api::common::v1::{ActivityType, Payloads};
+use temporalio_protos::temporal::api::common::v1::{
+    ActivityType, Header, Payloads, WorkerVersionStamp,
+};
 use temporalio_protos::temporal::api::enums::v1::{
-    EventType, StartChildWorkflowExecutionFailedCause, TimeoutType, VersioningBehavior,
-    WorkflowTaskFailedCause,
+    EventType, StartChildWorkflowExecutionFailedCause, TimeoutType, UpdateAdmittedEventOrigin,
+    VersioningBehavior, WorkflowTaskFailedCause,
 };
 use temporalio_protos::temporal::api::failure::v1::Failure;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
@@ -20,6 +23,7 @@ use temporalio_protos::temporal::api::update::v1 as update;
 use super::execution::Override;
 use super::proto;
 use super::state::{State, VersionId};
+use super::world::TaskFailure;
 use crate::survey::Behavior;
 
 /// One event: when, in microseconds after the history's origin, and what.
@@ -36,13 +40,20 @@ pub(super) enum What {
     TaskScheduled,
     TaskStarted(VersionId),
     TaskCompleted(VersionId, Behavior),
-    TaskFailed,
+    TaskFailed(TaskFailure),
     TaskTimedOut,
     ResetFailed(Arc<ResetMark>),
-    ActivityScheduled,
+    /// The task that an Update asks for: scheduled and started at once, in one batch of events.
+    SpeculativeScheduled,
+    SpeculativeStarted(VersionId),
+    ActivityScheduled(Option<Arc<str>>),
     ActivityStarted,
     ActivityCompleted,
+    TimerStarted(Duration),
+    TimerFired,
     Signaled(Arc<Message>),
+    /// An Update that a reset applies again: the next Workflow Task accepts it.
+    UpdateAdmitted(Arc<Message>),
     UpdateAccepted(Arc<Message>),
     UpdateCompleted(Arc<Message>),
     OptionsUpdated(Arc<OptionsMark>),
@@ -50,7 +61,7 @@ pub(super) enum What {
     ChildStarted(Arc<ChildMark>),
     ChildCompleted(Arc<ChildMark>),
     ChildStartFailed(Arc<ChildMark>),
-    CancelRequested(Arc<str>),
+    CancelRequested(Arc<CancelMark>),
     Canceled,
     Completed,
     Failed(&'static str),
@@ -67,11 +78,21 @@ pub(super) struct ResetMark {
     pub(super) new: u128,
 }
 
-/// A Signal or an Update.
+/// Who asked for a cancellation, and why.
 #[derive(Clone, Debug)]
+pub(super) struct CancelMark {
+    pub(super) reason: String,
+    pub(super) identity: String,
+}
+
+/// A Signal or an Update.
+#[derive(Clone, Debug, Default)]
 pub(super) struct Message {
     pub(super) name: String,
     pub(super) input: Option<Payloads>,
+    pub(super) header: Option<Header>,
+    /// Whether it was admitted before it was accepted, after a reset.
+    pub(super) admitted: bool,
     pub(super) identity: String,
     pub(super) request_id: String,
 }
@@ -187,9 +208,24 @@ impl History {
         used
     }
 
-    /// How many events are of a kind.
-    pub(super) fn count(&self, of: impl Fn(&What) -> bool) -> usize {
-        self.iter().filter(|event| of(&event.what)).count()
+    /// Why the last failed Workflow Task failed.
+    pub(super) fn last_failure(&self) -> Option<TaskFailure> {
+        self.iter().rev().find_map(|event| match event.what {
+            What::TaskFailed(cause) => Some(cause),
+            _ => None,
+        })
+    }
+
+    /// The id of the first event of a kind.
+    pub(super) fn first_id(&self, of: impl Fn(&What) -> bool) -> Option<i64> {
+        let found = self.iter().position(|event| of(&event.what))?;
+        i64::try_from(found + 1).ok()
+    }
+
+    /// The id of the last event of a kind.
+    pub(super) fn last_id(&self, of: impl Fn(&What) -> bool) -> Option<i64> {
+        let from_the_end = self.iter().rev().position(|event| of(&event.what))?;
+        i64::try_from(self.len() - from_the_end).ok()
     }
 }
 
@@ -201,32 +237,53 @@ struct Positions {
     task_completed: i64,
     activity_scheduled: i64,
     activity_started: i64,
+    timer_started: i64,
     child_initiated: i64,
     child_started: i64,
     update_accepted: i64,
 }
 
-/// The whole history of an execution as Temporal's messages.
-pub(super) fn materialise(state: &State, index: u32) -> Vec<HistoryEvent> {
+impl Positions {
+    fn note(&mut self, id: i64, what: &What) {
+        match what {
+            What::TaskScheduled | What::SpeculativeScheduled => self.task_scheduled = id,
+            What::TaskStarted(_) | What::SpeculativeStarted(_) => self.task_started = id,
+            What::TaskCompleted(..) => self.task_completed = id,
+            What::ActivityScheduled(_) => self.activity_scheduled = id,
+            What::ActivityStarted => self.activity_started = id,
+            What::TimerStarted(_) => self.timer_started = id,
+            What::ChildInitiated(_) => self.child_initiated = id,
+            What::ChildStarted(_) => self.child_started = id,
+            What::UpdateAccepted(_) => self.update_accepted = id,
+            _ => {}
+        }
+    }
+}
+
+/// The events of an execution after the first `from`, up to the one with the id `to`, as Temporal's
+/// messages. What is before them is only counted, so that a page of a long history is cheap.
+pub(super) fn materialise(state: &State, index: u32, from: usize, to: usize) -> Vec<HistoryEvent> {
     let run = state.execution(index);
     let mut seen = Positions::default();
     let origin = run.history.origin;
-    run.history
-        .iter()
-        .enumerate()
-        .map(|(position, event)| {
-            let id = i64::try_from(position + 1).unwrap_or(i64::MAX);
-            let (kind, attributes) = attributes(state, index, id, &event.what, &mut seen);
-            HistoryEvent {
-                event_id: id,
-                event_time: Some(proto::stamp(proto::from_micros(origin + event.at))),
-                event_type: kind as i32,
-                task_id: 1_048_576 + id,
-                attributes: Some(attributes),
-                ..Default::default()
-            }
-        })
-        .collect()
+    let mut events = Vec::with_capacity(to.min(run.history.len()).saturating_sub(from));
+    for (position, event) in run.history.iter().enumerate().take(to) {
+        let id = i64::try_from(position + 1).unwrap_or(i64::MAX);
+        seen.note(id, &event.what);
+        if position < from {
+            continue;
+        }
+        let (kind, attributes) = attributes(state, index, id, &event.what, &seen);
+        events.push(HistoryEvent {
+            event_id: id,
+            event_time: Some(proto::stamp(proto::from_micros(origin + event.at))),
+            event_type: kind as i32,
+            task_id: 1_048_576 + id,
+            attributes: Some(attributes),
+            ..Default::default()
+        });
+    }
+    events
 }
 
 /// An event that only a reply shows: the trailing task of an attempt above 1.
@@ -251,7 +308,7 @@ fn attributes(
     index: u32,
     id: i64,
     what: &What,
-    seen: &mut Positions,
+    seen: &Positions,
 ) -> (EventType, Attributes) {
     let run = state.execution(index);
     let queue = || proto::task_queue(&run.kind.task_queue);
@@ -260,37 +317,30 @@ fn attributes(
             EventType::WorkflowExecutionStarted,
             Attributes::WorkflowExecutionStartedEventAttributes(state.started_attributes(index)),
         ),
-        What::TaskScheduled => {
-            seen.task_scheduled = id;
-            (
-                EventType::WorkflowTaskScheduled,
-                Attributes::WorkflowTaskScheduledEventAttributes(
-                    history::WorkflowTaskScheduledEventAttributes {
-                        task_queue: queue(),
-                        start_to_close_timeout: Some(prost_types::Duration {
-                            seconds: 10,
-                            nanos: 0,
-                        }),
-                        attempt: 1,
-                    },
-                ),
-            )
-        }
-        What::TaskStarted(version) => {
-            seen.task_started = id;
-            (
-                EventType::WorkflowTaskStarted,
-                Attributes::WorkflowTaskStartedEventAttributes(
-                    history::WorkflowTaskStartedEventAttributes {
-                        scheduled_event_id: seen.task_scheduled,
-                        identity: worker_identity(state, *version),
-                        ..Default::default()
-                    },
-                ),
-            )
-        }
+        What::TaskScheduled | What::SpeculativeScheduled => (
+            EventType::WorkflowTaskScheduled,
+            Attributes::WorkflowTaskScheduledEventAttributes(
+                history::WorkflowTaskScheduledEventAttributes {
+                    task_queue: queue(),
+                    start_to_close_timeout: Some(prost_types::Duration {
+                        seconds: 10,
+                        nanos: 0,
+                    }),
+                    attempt: 1,
+                },
+            ),
+        ),
+        What::TaskStarted(version) | What::SpeculativeStarted(version) => (
+            EventType::WorkflowTaskStarted,
+            Attributes::WorkflowTaskStartedEventAttributes(
+                history::WorkflowTaskStartedEventAttributes {
+                    scheduled_event_id: seen.task_scheduled,
+                    identity: worker_identity(state, *version),
+                    ..Default::default()
+                },
+            ),
+        ),
         What::TaskCompleted(version, behavior) => {
-            seen.task_completed = id;
             let name = state.version_name(*version);
             (
                 EventType::WorkflowTaskCompleted,
@@ -299,6 +349,10 @@ fn attributes(
                         scheduled_event_id: seen.task_scheduled,
                         started_event_id: seen.task_started,
                         identity: worker_identity(state, *version),
+                        worker_version: Some(WorkerVersionStamp {
+                            build_id: name.build.to_string(),
+                            ..Default::default()
+                        }),
                         versioning_behavior: behavior_number(*behavior),
                         worker_deployment_version: proto::dotted(name),
                         worker_deployment_name: name.deployment.to_string(),
@@ -308,14 +362,19 @@ fn attributes(
                 ),
             )
         }
-        What::TaskFailed => (
+        What::TaskFailed(cause) => (
             EventType::WorkflowTaskFailed,
             Attributes::WorkflowTaskFailedEventAttributes(
                 history::WorkflowTaskFailedEventAttributes {
                     scheduled_event_id: seen.task_scheduled,
                     started_event_id: seen.task_started,
-                    cause: WorkflowTaskFailedCause::NonDeterministicError as i32,
-                    failure: failure("Nondeterminism error: the commands do not match the history"),
+                    cause: failed_cause(*cause) as i32,
+                    failure: failure(match cause {
+                        TaskFailure::NonDeterministic => {
+                            "Nondeterminism error: the commands do not match the history"
+                        }
+                        TaskFailure::Error => "the Workflow's code raised an error",
+                    }),
                     ..Default::default()
                 },
             ),
@@ -345,36 +404,30 @@ fn attributes(
                 },
             ),
         ),
-        What::ActivityScheduled => {
-            seen.activity_scheduled = id;
-            (
-                EventType::ActivityTaskScheduled,
-                Attributes::ActivityTaskScheduledEventAttributes(
-                    history::ActivityTaskScheduledEventAttributes {
-                        activity_id: id.to_string(),
-                        activity_type: Some(ActivityType {
-                            name: "work".to_owned(),
-                        }),
-                        task_queue: queue(),
-                        workflow_task_completed_event_id: seen.task_completed,
-                        ..Default::default()
-                    },
-                ),
-            )
-        }
-        What::ActivityStarted => {
-            seen.activity_started = id;
-            (
-                EventType::ActivityTaskStarted,
-                Attributes::ActivityTaskStartedEventAttributes(
-                    history::ActivityTaskStartedEventAttributes {
-                        scheduled_event_id: seen.activity_scheduled,
-                        attempt: 1,
-                        ..Default::default()
-                    },
-                ),
-            )
-        }
+        What::ActivityScheduled(name) => (
+            EventType::ActivityTaskScheduled,
+            Attributes::ActivityTaskScheduledEventAttributes(
+                history::ActivityTaskScheduledEventAttributes {
+                    activity_id: id.to_string(),
+                    activity_type: Some(ActivityType {
+                        name: name.as_deref().unwrap_or("work").to_owned(),
+                    }),
+                    task_queue: queue(),
+                    workflow_task_completed_event_id: seen.task_completed,
+                    ..Default::default()
+                },
+            ),
+        ),
+        What::ActivityStarted => (
+            EventType::ActivityTaskStarted,
+            Attributes::ActivityTaskStartedEventAttributes(
+                history::ActivityTaskStartedEventAttributes {
+                    scheduled_event_id: seen.activity_scheduled,
+                    attempt: 1,
+                    ..Default::default()
+                },
+            ),
+        ),
         What::ActivityCompleted => (
             EventType::ActivityTaskCompleted,
             Attributes::ActivityTaskCompletedEventAttributes(
@@ -392,32 +445,46 @@ fn attributes(
                     signal_name: message.name.clone(),
                     input: message.input.clone(),
                     identity: message.identity.clone(),
+                    header: message.header.clone(),
                     request_id: message.request_id.clone(),
                     ..Default::default()
                 },
             ),
         ),
-        What::UpdateAccepted(message) => {
-            seen.update_accepted = id;
-            (
-                EventType::WorkflowExecutionUpdateAccepted,
-                Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(
-                    history::WorkflowExecutionUpdateAcceptedEventAttributes {
-                        protocol_instance_id: message.request_id.clone(),
-                        accepted_request: Some(update::Request {
-                            meta: meta(message),
-                            input: Some(update::Input {
-                                name: message.name.clone(),
-                                args: message.input.clone(),
-                                ..Default::default()
-                            }),
-                            ..Default::default()
-                        }),
-                        ..Default::default()
-                    },
-                ),
-            )
-        }
+        What::TimerStarted(length) => (
+            EventType::TimerStarted,
+            Attributes::TimerStartedEventAttributes(history::TimerStartedEventAttributes {
+                timer_id: id.to_string(),
+                start_to_fire_timeout: Some(proto::span(*length)),
+                workflow_task_completed_event_id: seen.task_completed,
+            }),
+        ),
+        What::TimerFired => (
+            EventType::TimerFired,
+            Attributes::TimerFiredEventAttributes(history::TimerFiredEventAttributes {
+                timer_id: seen.timer_started.to_string(),
+                started_event_id: seen.timer_started,
+            }),
+        ),
+        What::UpdateAdmitted(message) => (
+            EventType::WorkflowExecutionUpdateAdmitted,
+            Attributes::WorkflowExecutionUpdateAdmittedEventAttributes(
+                history::WorkflowExecutionUpdateAdmittedEventAttributes {
+                    request: Some(update_request(message)),
+                    origin: UpdateAdmittedEventOrigin::Reapply as i32,
+                },
+            ),
+        ),
+        What::UpdateAccepted(message) => (
+            EventType::WorkflowExecutionUpdateAccepted,
+            Attributes::WorkflowExecutionUpdateAcceptedEventAttributes(
+                history::WorkflowExecutionUpdateAcceptedEventAttributes {
+                    protocol_instance_id: message.request_id.clone(),
+                    accepted_request: (!message.admitted).then(|| update_request(message)),
+                    ..Default::default()
+                },
+            ),
+        ),
         What::UpdateCompleted(message) => (
             EventType::WorkflowExecutionUpdateCompleted,
             Attributes::WorkflowExecutionUpdateCompletedEventAttributes(
@@ -439,40 +506,34 @@ fn attributes(
                 },
             ),
         ),
-        What::ChildInitiated(mark) => {
-            seen.child_initiated = id;
-            (
-                EventType::StartChildWorkflowExecutionInitiated,
-                Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(
-                    history::StartChildWorkflowExecutionInitiatedEventAttributes {
-                        namespace: state.namespace.clone(),
-                        namespace_id: state.namespace_id.clone(),
-                        workflow_id: mark.id.to_string(),
-                        workflow_type: proto::workflow_type(&mark.workflow_type),
-                        task_queue: proto::task_queue(&mark.task_queue),
-                        parent_close_policy: 1,
-                        workflow_task_completed_event_id: seen.task_completed,
-                        ..Default::default()
-                    },
-                ),
-            )
-        }
-        What::ChildStarted(mark) => {
-            seen.child_started = id;
-            (
-                EventType::ChildWorkflowExecutionStarted,
-                Attributes::ChildWorkflowExecutionStartedEventAttributes(
-                    history::ChildWorkflowExecutionStartedEventAttributes {
-                        namespace: state.namespace.clone(),
-                        namespace_id: state.namespace_id.clone(),
-                        initiated_event_id: initiated(run, &mark.id),
-                        workflow_execution: Some(proto::execution(&mark.id, mark.run)),
-                        workflow_type: proto::workflow_type(&mark.workflow_type),
-                        ..Default::default()
-                    },
-                ),
-            )
-        }
+        What::ChildInitiated(mark) => (
+            EventType::StartChildWorkflowExecutionInitiated,
+            Attributes::StartChildWorkflowExecutionInitiatedEventAttributes(
+                history::StartChildWorkflowExecutionInitiatedEventAttributes {
+                    namespace: state.namespace.clone(),
+                    namespace_id: state.namespace_id.clone(),
+                    workflow_id: mark.id.to_string(),
+                    workflow_type: proto::workflow_type(&mark.workflow_type),
+                    task_queue: proto::task_queue(&mark.task_queue),
+                    parent_close_policy: 1,
+                    workflow_task_completed_event_id: seen.task_completed,
+                    ..Default::default()
+                },
+            ),
+        ),
+        What::ChildStarted(mark) => (
+            EventType::ChildWorkflowExecutionStarted,
+            Attributes::ChildWorkflowExecutionStartedEventAttributes(
+                history::ChildWorkflowExecutionStartedEventAttributes {
+                    namespace: state.namespace.clone(),
+                    namespace_id: state.namespace_id.clone(),
+                    initiated_event_id: initiated(run, &mark.id, seen),
+                    workflow_execution: Some(proto::execution(&mark.id, mark.run)),
+                    workflow_type: proto::workflow_type(&mark.workflow_type),
+                    ..Default::default()
+                },
+            ),
+        ),
         What::ChildCompleted(mark) => (
             EventType::ChildWorkflowExecutionCompleted,
             Attributes::ChildWorkflowExecutionCompletedEventAttributes(
@@ -481,7 +542,7 @@ fn attributes(
                     namespace_id: state.namespace_id.clone(),
                     workflow_execution: Some(proto::execution(&mark.id, mark.run)),
                     workflow_type: proto::workflow_type(&mark.workflow_type),
-                    initiated_event_id: initiated(run, &mark.id),
+                    initiated_event_id: initiated(run, &mark.id, seen),
                     started_event_id: seen.child_started,
                     ..Default::default()
                 },
@@ -502,11 +563,12 @@ fn attributes(
                 },
             ),
         ),
-        What::CancelRequested(identity) => (
+        What::CancelRequested(mark) => (
             EventType::WorkflowExecutionCancelRequested,
             Attributes::WorkflowExecutionCancelRequestedEventAttributes(
                 history::WorkflowExecutionCancelRequestedEventAttributes {
-                    identity: identity.to_string(),
+                    cause: mark.reason.clone(),
+                    identity: mark.identity.clone(),
                     ..Default::default()
                 },
             ),
@@ -570,11 +632,30 @@ fn attributes(
     }
 }
 
-fn initiated(run: &super::execution::Execution, child: &str) -> i64 {
+fn initiated(run: &super::execution::Execution, child: &str, seen: &Positions) -> i64 {
     run.children()
         .iter()
         .find(|one| &*one.mark.id == child)
-        .map_or(0, |one| one.initiated)
+        .map_or(seen.child_initiated, |one| one.initiated)
+}
+
+fn failed_cause(cause: TaskFailure) -> WorkflowTaskFailedCause {
+    match cause {
+        TaskFailure::NonDeterministic => WorkflowTaskFailedCause::NonDeterministicError,
+        TaskFailure::Error => WorkflowTaskFailedCause::WorkflowWorkerUnhandledFailure,
+    }
+}
+
+fn update_request(message: &Message) -> update::Request {
+    update::Request {
+        meta: meta(message),
+        input: Some(update::Input {
+            name: message.name.clone(),
+            args: message.input.clone(),
+            header: message.header.clone(),
+        }),
+        ..Default::default()
+    }
 }
 
 fn meta(message: &Message) -> Option<update::Meta> {

@@ -9,7 +9,12 @@
 //! [`World`] is what the service holds when it begins, [`Fault`]s are what goes wrong on the way, and
 //! [`Facts`] what an independent observer knows afterwards. It knows nothing of runbooks or plans.
 
+#[allow(deprecated)] // what an old client may still send
+mod batch;
+#[allow(deprecated)] // what an old client may still send
+mod batch_job;
 mod check;
+pub mod commands;
 #[allow(deprecated)] // the service still sends the deprecated fields too
 mod deployments;
 #[allow(deprecated)] // the service still sends the deprecated fields too
@@ -22,6 +27,7 @@ mod faults;
 mod history;
 mod populate;
 mod proto;
+mod query;
 #[allow(deprecated)] // what an old client may still send
 mod reset;
 #[allow(deprecated)] // the service still sends the deprecated fields too
@@ -46,8 +52,9 @@ use tonic::codec::CompressionEncoding;
 use crate::clock::Clock;
 use crate::connection::InMemory;
 
+pub use batch::BatchCounts;
 pub use check::WorldError;
-pub use facts::{Facts, RoutingFacts, Tally, WorkflowFacts, Write};
+pub use facts::{BatchFacts, Facts, RoutingFacts, Tally, WorkflowFacts, Write};
 pub use faults::{Effect, Fault, FaultKind, Kill};
 pub use world::World;
 

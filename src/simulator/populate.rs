@@ -14,7 +14,8 @@ use super::script::{Plot, script};
 use super::state::{Due, State, VersionId};
 use super::visibility::attribute_value;
 use super::world::{
-    Children, Group, GroupBehavior, GroupStatus, GroupTask, IdleStatus, Span, Superseding, World,
+    Children, Group, GroupBehavior, GroupStatus, GroupTask, Happening, IdleStatus, OnCancel, Span,
+    Superseding, World,
 };
 use crate::survey::{Behavior, Status};
 
@@ -98,6 +99,16 @@ impl State {
                     build.as_str().into(),
                     VersionState::new(id, created, queues),
                 );
+                if let Some(fixed) = version.fixed {
+                    let behaves = fixed.behaves;
+                    self.due_after(
+                        fixed.after.0,
+                        Due::Fixed {
+                            version: id,
+                            behaves,
+                        },
+                    );
+                }
                 if let Some(stops) = version.stops {
                     self.due_after(stops.0, Due::StopWorkers { version: id });
                 }
@@ -151,10 +162,7 @@ impl State {
                 .iter()
                 .map(|(build, does)| (self.version_id(&deployment, build), *does))
                 .collect();
-            let profile = Arc::new(Profile {
-                on,
-                takes: group.takes.0,
-            });
+            let profile = Arc::new(Profile::of(&group, on));
             self.profiles
                 .entry(group.workflow_type.as_str().into())
                 .or_insert(profile);
@@ -218,6 +226,9 @@ impl State {
                 self.due_after(every.0, Due::Control { controller });
             }
         }
+        for it in self.world.batches.jobs.clone() {
+            self.add_foreign_job(&it);
+        }
         for (act, it) in self.world.operators.clone().into_iter().enumerate() {
             self.due_after(it.at.0, Due::Operate { act });
         }
@@ -280,15 +291,22 @@ impl State {
             workflow_type: group.workflow_type.as_str().into(),
             task_queue: queue.unwrap_or_else(|| "default".into()),
             deployment: name.as_str().into(),
-            profile: Arc::new(Profile {
-                on,
-                takes: group.takes.0,
-            }),
+            profile: Arc::new(Profile::of(group, on)),
             run_timeout: group.timeout.map(|timeout| timeout.0),
             execution_timeout: None,
             attributes: attributes.collect(),
             input: group.input.clone(),
+            cron: group.cron.clone(),
         };
+        let happenings: Vec<_> = group
+            .history
+            .iter()
+            .map(|it| {
+                let version = it.version.as_deref();
+                let version = version.and_then(|build| self.find_version(&name, build));
+                (it.clone(), version)
+            })
+            .collect();
         let ago = if at_begin {
             signed(group.started)
         } else {
@@ -301,6 +319,8 @@ impl State {
             version,
             moved: moved.map(Override::Pinned),
             origin: self.now - ago,
+            happenings: happenings.into(),
+            now: micros(ago),
             closed: micros(ago - closed_ago),
             failing: micros(ago - failing_ago),
         })
@@ -321,10 +341,10 @@ impl State {
         } else {
             origin.min(self.now)
         };
-        let first = self.chain(group, seed, &id, number, origin);
+        let chain = self.chain(group, seed, &id, number, origin);
         let marks = self.child_marks(group, &id, &seed.kind.task_queue);
         let events = shared.unwrap_or_else(|| script(&seed.plot(group, &marks)).into());
-        let run = first.map_or_else(|| self.random.run_id(), |(_, run)| run);
+        let run = chain.map_or_else(|| self.random.run_id(), |(_, _, run)| run);
         let mut execution = self.member(
             group,
             seed,
@@ -333,13 +353,21 @@ impl State {
             run,
             History::new(events, origin),
         );
-        if let Some((first, _)) = first {
+        if let Some((first, before, _)) = chain {
             execution.first_run = first;
+            execution.extra_mut().continued_from = Some(before);
         }
         if !marks.is_empty() {
             execution.extra_mut().children = initiated(&execution.history, &marks);
         }
+        let waits = group.waits.filter(|_| group.status == GroupStatus::Running);
+        if let Some(waits) = waits {
+            execution.extra_mut().waits_until = Some(self.now + signed(waits));
+        }
         let index = self.insert(execution, at_begin);
+        if let Some(waits) = waits {
+            self.due_after(waits.0, Due::FirstTask { index });
+        }
         self.set_pending(index, group, seed, at_begin);
         if let Some(children) = &group.children {
             self.add_children(index, children, &marks, seed, at_begin);
@@ -405,7 +433,7 @@ impl State {
     }
 
     fn set_pending(&mut self, index: u32, group: &Group, seed: &Seed, at_begin: bool) {
-        if group.status != GroupStatus::Running {
+        if group.status != GroupStatus::Running || group.waits.is_some() {
             return;
         }
         self.set_pending_task(index, group.task, seed, at_begin);
@@ -419,12 +447,12 @@ impl State {
             now
         };
         let (version, original) = (
-            seed.version,
+            self.execution(index).ran_on.unwrap_or(seed.version),
             self.execution(index).history.last_time().min(now),
         );
         let task = match task {
             GroupTask::None => return,
-            GroupTask::Failing => Task::Retrying {
+            GroupTask::Failing | GroupTask::Erring => Task::Retrying {
                 version,
                 since,
                 original: since,
@@ -452,7 +480,8 @@ impl State {
         }
     }
 
-    /// The earlier runs of a chain: the first run's id, and the id that the last run is to have.
+    /// The earlier runs of a chain: the first run's id, the id of the one before the last, and the id that
+    /// the last run is to have.
     fn chain(
         &mut self,
         group: &Group,
@@ -460,9 +489,10 @@ impl State {
         id: &Arc<str>,
         number: u32,
         origin: Timestamp,
-    ) -> Option<(u128, u128)> {
+    ) -> Option<(u128, u128, u128)> {
         let mut next = self.random.run_id();
         let first = next;
+        let mut before = None;
         for earlier in (0..group.chain).rev() {
             let run = next;
             next = self.random.run_id();
@@ -480,9 +510,13 @@ impl State {
             execution.status = Status::ContinuedAsNew;
             execution.closed = Some(execution.history.last_time().min(self.now));
             execution.first_run = first;
+            if let Some(before) = before {
+                execution.extra_mut().continued_from = Some(before);
+            }
+            before = Some(run);
             self.insert(execution, true);
         }
-        (group.chain > 0).then_some((first, next))
+        before.map(|before| (first, before, next))
     }
 
     fn child_marks(&mut self, group: &Group, id: &str, queue: &Arc<str>) -> Vec<Arc<ChildMark>> {
@@ -528,6 +562,7 @@ impl State {
             execution_timeout: None,
             attributes: Vec::new(),
             input: None,
+            cron: None,
         });
         let seed = Seed {
             kind,
@@ -541,9 +576,13 @@ impl State {
             tasks: 1,
             signals: 0,
             updates: 0,
+            happenings: &[],
+            events: 0,
+            waits: false,
             children: &[],
             task: children.task,
             status: Status::Running,
+            now: seed.now,
             failing: seed.failing,
             closed: 0,
         };
@@ -593,6 +632,7 @@ impl State {
             execution_timeout: None,
             attributes: Vec::new(),
             input: None,
+            cron: None,
         };
         let group = Group {
             status: other.status,
@@ -604,6 +644,8 @@ impl State {
             version,
             moved: None,
             origin,
+            happenings: Arc::from([]),
+            now: 60_000_000,
             closed: 30_000_000,
             failing: 0,
         };
@@ -652,6 +694,14 @@ fn blank(workflow_type: &str) -> Group {
         arrives: None,
         closes: None,
         closes_as: GroupStatus::Completed,
+        history: Vec::new(),
+        events: None,
+        cron: None,
+        waits: None,
+        on_cancel: OnCancel::default(),
+        cancel_takes: None,
+        on_signal: BTreeMap::new(),
+        queries: BTreeMap::new(),
     }
 }
 
@@ -682,12 +732,14 @@ struct Seed {
     version: VersionId,
     moved: Option<Override>,
     origin: Timestamp,
+    happenings: Arc<[(Happening, Option<VersionId>)]>,
+    now: i64,
     closed: i64,
     failing: i64,
 }
 
 impl Seed {
-    fn plot<'a>(&self, group: &Group, children: &'a [Arc<ChildMark>]) -> Plot<'a> {
+    fn plot<'a>(&'a self, group: &Group, children: &'a [Arc<ChildMark>]) -> Plot<'a> {
         Plot {
             version: self.version,
             behavior: match group.behavior {
@@ -697,9 +749,13 @@ impl Seed {
             tasks: group.tasks,
             signals: group.signals,
             updates: group.updates,
+            happenings: &self.happenings,
+            events: group.events.unwrap_or_default() as usize,
+            waits: group.waits.is_some() && group.status == GroupStatus::Running,
             children,
             task: group.task,
             status: status_of(group.status),
+            now: self.now,
             failing: self.failing,
             closed: self.closed,
         }

@@ -13,17 +13,17 @@ use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use tonic::Status as Reply;
 
 use super::execution::{Child, Execution, Extra, Override, Task};
-use super::history::{OptionsMark, ResetMark, TerminateMark, What};
+use super::history::{History, Message, OptionsMark, ResetMark, TerminateMark, What};
 use super::proto;
 use super::state::{State, VersionId};
 use crate::survey::{Behavior, Status};
 
-/// What is kept of the events after the reset point.
+/// What is kept of the events after the reset point, in the later runs of a chain too. Cancellation
+/// requests were never applied again, excluded or not.
 #[derive(Clone, Copy)]
 struct Kept {
     signals: bool,
     updates: bool,
-    cancel: bool,
 }
 
 /// How a reset changes the Override of the new run.
@@ -157,10 +157,11 @@ impl State {
         let (now, run) = (self.now, self.random.run_id());
         let base = self.execution(base_index);
         let mut history = base.history.prefix(point - 1);
-        if matches!(base.history.get(point), Some(What::Terminated(_))) {
+        let pending = pending_task(&history, history.len());
+        if pending == Pending::Failed {
             history.push(now, What::TaskScheduled);
         }
-        if matches!(history.get(history.len()), Some(What::TaskScheduled)) {
+        if pending != Pending::Started {
             history.push(now, What::TaskStarted(base.ran_on.unwrap_or(VersionId(0))));
         }
         let mark = ResetMark {
@@ -181,20 +182,29 @@ impl State {
         if moved.is_some() && !matches!(change, Change::Set(_)) {
             push(&mut history, moved);
         }
-        for event in base.history.iter().skip(point) {
-            let again = match event.what {
-                What::Signaled(_) => kept.signals,
-                What::UpdateAccepted(_) | What::UpdateCompleted(_) => kept.updates,
-                What::CancelRequested(_) => kept.cancel,
-                _ => false,
-            };
-            if again {
-                history.push(now, event.what.clone());
+        let mut admitted: Vec<Arc<Message>> = Vec::new();
+        for what in self.later(base, point) {
+            match what {
+                What::Signaled(_) if kept.signals => history.push(now, what.clone()),
+                What::UpdateAccepted(message) | What::UpdateAdmitted(message)
+                    if kept.updates
+                        && !admitted
+                            .iter()
+                            .any(|known| known.request_id == message.request_id) =>
+                {
+                    history.push(now, What::UpdateAdmitted(message.clone()));
+                    admitted.push(message.clone());
+                }
+                _ => {}
             }
         }
         if let Change::Set(wanted) = change {
             moved = wanted;
             push(&mut history, wanted);
+        }
+        let mut extra = carried(base, point);
+        if !admitted.is_empty() {
+            extra.get_or_insert_default().admitted = admitted;
         }
         Execution {
             run,
@@ -212,10 +222,28 @@ impl State {
             reset_run: None,
             last_reset: Some(now),
             visible: None,
-            extra: carried(base, point),
+            extra,
             history,
             ..base.clone()
         }
+    }
+
+    /// What came after an event, in this run and in those that continue it as new.
+    fn later<'a>(&'a self, base: &'a Execution, point: usize) -> Vec<&'a What> {
+        let mut later: Vec<&What> = base
+            .history
+            .iter()
+            .skip(point)
+            .map(|event| &event.what)
+            .collect();
+        let mut last = base;
+        while let Some(What::ContinuedAsNew(next)) = last.history.get(last.history.len())
+            && let Some(next) = self.by_run.get(next)
+        {
+            last = self.execution(*next);
+            later.extend(last.history.iter().map(|event| &event.what));
+        }
+        later
     }
 
     /// What a person does in the web UI: back to the last event that leaves a completed Workflow Task, so
@@ -227,7 +255,7 @@ impl State {
         let last = (1..=history.len()).rev().find(|id| {
             matches!(
                 history.get(*id),
-                Some(What::TaskCompleted(..) | What::TaskFailed | What::TaskTimedOut)
+                Some(What::TaskCompleted(..) | What::TaskFailed(_) | What::TaskTimedOut)
             )
         });
         let (Some(_), Some(point)) = (first, last) else {
@@ -239,7 +267,6 @@ impl State {
         let kept = Kept {
             signals: true,
             updates: true,
-            cancel: true,
         };
         self.reset_to(base, point, "by hand", kept, change, "operator");
     }
@@ -269,6 +296,9 @@ fn carried(base: &Execution, point: usize) -> Option<Box<Extra>> {
         children,
         signal_requests: Vec::new(),
         cancel_requested: false,
+        cancel_heeded: false,
+        admitted: Vec::new(),
+        waits_until: None,
         ..(**extra).clone()
     }))
 }
@@ -282,44 +312,87 @@ fn kept(request: &service::ResetWorkflowExecutionRequest) -> Kept {
     Kept {
         signals: !none && !excluded(Exclude::Signal),
         updates: !none && !signals_only && !excluded(Exclude::Update),
-        cancel: !none && !signals_only && !excluded(Exclude::CancelRequest),
     }
 }
 
-/// Which events a reset accepts, in the service's several wordings.
+/// The Workflow Task that a history ends with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Pending {
+    None,
+    Scheduled,
+    Started,
+    /// Failed or timed out: it is tried again without an event.
+    Failed,
+}
+
+/// The Workflow Task that is pending after the first `count` events.
+fn pending_task(history: &History, count: usize) -> Pending {
+    (1..=count)
+        .rev()
+        .find_map(|id| match history.get(id)? {
+            What::TaskScheduled | What::SpeculativeScheduled => Some(Pending::Scheduled),
+            What::TaskStarted(_) | What::SpeculativeStarted(_) => Some(Pending::Started),
+            What::TaskFailed(_) | What::TaskTimedOut | What::ResetFailed(_) => {
+                Some(Pending::Failed)
+            }
+            What::TaskCompleted(..) => Some(Pending::None),
+            _ => None,
+        })
+        .unwrap_or(Pending::None)
+}
+
+/// Whether an event begins a batch: the service writes the events of one transaction together, and can
+/// rebuild a state only between batches. What a completed task asks for is in its batch, a scheduled task
+/// in that of the event that needs it.
+fn begins_batch(what: &What) -> bool {
+    match what {
+        What::Started
+        | What::TaskStarted(_)
+        | What::TaskCompleted(..)
+        | What::TaskFailed(_)
+        | What::TaskTimedOut
+        | What::ResetFailed(_)
+        | What::SpeculativeScheduled
+        | What::ActivityStarted
+        | What::TimerFired
+        | What::Signaled(_)
+        | What::UpdateAdmitted(_)
+        | What::OptionsUpdated(_)
+        | What::ChildStarted(_)
+        | What::ChildCompleted(_)
+        | What::ChildStartFailed(_)
+        | What::CancelRequested(_)
+        | What::TimedOut
+        | What::Terminated(_) => true,
+        What::TaskScheduled
+        | What::SpeculativeStarted(_)
+        | What::ActivityScheduled(_)
+        | What::ActivityCompleted
+        | What::TimerStarted(_)
+        | What::UpdateAccepted(_)
+        | What::UpdateCompleted(_)
+        | What::ChildInitiated(_)
+        | What::Canceled
+        | What::Completed
+        | What::Failed(_)
+        | What::ContinuedAsNew(_) => false,
+    }
+}
+
+/// Which events a reset accepts, in the service's several wordings: those that begin a batch while a
+/// Workflow Task is pending, so also a Signal before the first task of a run, or after a failed one.
 fn check_point(base: &Execution, point: usize) -> Result<(), Reply> {
-    let failed = |id: usize| {
-        matches!(
-            base.history.get(id),
-            Some(What::TaskFailed | What::TaskTimedOut | What::ResetFailed(_))
-        )
-    };
-    match base.history.get(point) {
-        Some(
-            What::TaskStarted(_)
-            | What::TaskCompleted(..)
-            | What::TaskFailed
-            | What::TaskTimedOut
-            | What::ResetFailed(_),
-        ) => Ok(()),
-        Some(What::Terminated(_)) if failed(point - 1) => Ok(()),
-        Some(
-            What::ActivityStarted
-            | What::Signaled(_)
-            | What::TimedOut
-            | What::Terminated(_)
-            | What::OptionsUpdated(_)
-            | What::CancelRequested(_)
-            | What::ChildStarted(_)
-            | What::ChildCompleted(_)
-            | What::UpdateAccepted(_),
-        ) => Err(Reply::invalid_argument(format!(
-            "Can only reset workflow to event ID in range [WorkflowTaskScheduled +1, WorkflowTaskStarted + 1]: {point}"
-        ))),
-        _ => Err(Reply::invalid_argument(format!(
+    if !base.history.get(point).is_some_and(begins_batch) {
+        return Err(Reply::invalid_argument(format!(
             "StateRebuilder unable to Rebuild mutable state to event ID: {}, version: 0, this event must be at the \
              boundary",
             point - 1
-        ))),
+        )));
     }
+    if pending_task(&base.history, point - 1) == Pending::None {
+        return Err(Reply::invalid_argument(format!(
+            "Can only reset workflow to event ID in range [WorkflowTaskScheduled +1, WorkflowTaskStarted + 1]: {point}"
+        )));
+    }
+    Ok(())
 }

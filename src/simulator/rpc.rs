@@ -20,6 +20,9 @@ use super::state::State;
 /// How long a lost call is lost: longer than any deadline.
 const LOST: Duration = Duration::from_secs(86_400);
 
+/// How long the service keeps a Query that no Worker takes.
+const QUERY_PATIENCE: Duration = Duration::from_secs(30);
+
 macro_rules! rpcs {
     ($($name:literal $method:ident $request:ident $response:ident $handler:ident;)*) => {
         /// The RPCs of WorkflowService that are served.
@@ -81,6 +84,11 @@ rpcs! {
     "DeleteWorkerDeploymentVersion" delete_worker_deployment_version DeleteWorkerDeploymentVersionRequest DeleteWorkerDeploymentVersionResponse delete_version;
     "DeleteWorkerDeployment" delete_worker_deployment DeleteWorkerDeploymentRequest DeleteWorkerDeploymentResponse delete_deployment;
     "DescribeTaskQueue" describe_task_queue DescribeTaskQueueRequest DescribeTaskQueueResponse describe_task_queue;
+    "StartBatchOperation" start_batch_operation StartBatchOperationRequest StartBatchOperationResponse start_batch;
+    "StopBatchOperation" stop_batch_operation StopBatchOperationRequest StopBatchOperationResponse stop_batch;
+    "DescribeBatchOperation" describe_batch_operation DescribeBatchOperationRequest DescribeBatchOperationResponse describe_batch;
+    "ListBatchOperations" list_batch_operations ListBatchOperationsRequest ListBatchOperationsResponse list_batches;
+    "QueryWorkflow" query_workflow QueryWorkflowRequest QueryWorkflowResponse query;
 }
 
 #[tonic::async_trait]
@@ -122,6 +130,10 @@ impl Simulator {
         let result = self
             .state()
             .perform(self.clock.now(), rpc, &request, handler);
+        let unheard = matches!(&result, Err(reply) if reply.code() == Code::DeadlineExceeded);
+        if rpc == "QueryWorkflow" && unheard {
+            self.wait(QUERY_PATIENCE).await;
+        }
         self.wait(verdict.after).await;
         match verdict.fault {
             Some((kind, _)) => {

@@ -8,9 +8,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use prost::Message as _;
+use temporalio_protos::temporal::api::enums::v1::ContinueAsNewInitiator;
 use temporalio_protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
 use tonic::Status as Reply;
 
+use super::batch::Job;
 use super::deployments::{Deployment, Drainage, Workers};
 use super::execution::{Execution, Profile, Snapshot, Task};
 use super::facts::{Tally, Write};
@@ -95,6 +97,27 @@ pub(super) enum Due {
     Arrive {
         group: usize,
     },
+    /// It closes after it was cancelled.
+    Finishes {
+        index: u32,
+        status: Status,
+    },
+    /// The wait for the first Workflow Task is over.
+    FirstTask {
+        index: u32,
+    },
+    /// A fix is deployed under the same Build ID.
+    Fixed {
+        version: VersionId,
+        behaves: Behaviour,
+    },
+    /// A batch job looks at its Workflows.
+    BatchLook(Arc<str>),
+    BatchHeartbeat(Arc<str>),
+    BatchStep(Arc<str>),
+    /// A batch job begins the page behind a token again.
+    BatchAgain(Arc<str>, Vec<u8>),
+    BatchEnd(Arc<str>),
 }
 
 /// Calls a second.
@@ -144,6 +167,8 @@ pub(super) struct State {
     pub(super) versions: Vec<VersionName>,
     pub(super) workers: Vec<Workers>,
     pub(super) deployments: BTreeMap<Arc<str>, Deployment>,
+    /// Batch jobs by id.
+    pub(super) jobs: BTreeMap<String, Job>,
     /// Running executions by the Version that Visibility shows.
     pub(super) running_on: BTreeMap<VersionId, u64>,
     /// Executions in the order of a listing.
@@ -176,6 +201,7 @@ impl State {
             versions: Vec::new(),
             workers: Vec::new(),
             deployments: BTreeMap::new(),
+            jobs: BTreeMap::new(),
             running_on: BTreeMap::new(),
             order: BTreeMap::new(),
             bucket: world.limits.rate_limit.map(|rate| Bucket::new(rate, begin)),
@@ -278,6 +304,14 @@ impl State {
             Due::Control { controller } => self.control(controller),
             Due::Operate { act } => self.operate(act),
             Due::Arrive { group } => self.arrive(group),
+            Due::Finishes { index, status } => self.finishes(index, status),
+            Due::FirstTask { index } => self.first_task_due(index),
+            Due::Fixed { version, behaves } => self.fix_workers(version, behaves),
+            Due::BatchLook(job) => self.batch_look(&job),
+            Due::BatchHeartbeat(job) => self.batch_heartbeat(&job),
+            Due::BatchStep(job) => self.batch_step(&job),
+            Due::BatchAgain(job, token) => self.batch_again(&job, token),
+            Due::BatchEnd(job) => self.batch_end(&job),
         }
     }
 
@@ -387,6 +421,7 @@ impl State {
     fn seeded_start(&self, index: u32) -> WorkflowExecutionStartedEventAttributes {
         let run = self.execution(index);
         let extra = run.extra.as_deref();
+        let continued = extra.and_then(|extra| extra.continued_from);
         let attributes = run
             .kind
             .attributes
@@ -414,10 +449,17 @@ impl State {
             parent_workflow_namespace: parent.map(|_| self.namespace.clone()).unwrap_or_default(),
             parent_workflow_execution: parent
                 .map(|parent| proto::execution(&parent.id, parent.run)),
-            continued_execution_run_id: extra
-                .and_then(|extra| extra.continued_from)
-                .map(proto::run_text)
-                .unwrap_or_default(),
+            continued_execution_run_id: continued.map(proto::run_text).unwrap_or_default(),
+            initiator: match (continued, &run.kind.cron) {
+                (_, Some(_)) => ContinueAsNewInitiator::CronSchedule as i32,
+                (Some(_), None) => ContinueAsNewInitiator::Workflow as i32,
+                (None, None) => 0,
+            },
+            cron_schedule: run.kind.cron.clone().unwrap_or_default(),
+            first_workflow_task_backoff: extra
+                .and_then(|extra| extra.waits_until)
+                .and_then(|until| Duration::try_from(until.duration_since(run.started)).ok())
+                .map(proto::span),
             inherited_pinned_version: run
                 .inherited
                 .map(|version| proto::version(self.version_name(version))),
@@ -438,6 +480,9 @@ impl State {
         let workers = &self.workers[usize::from(version.0)];
         if !workers.polling {
             return Behaviour::NoWorkers;
+        }
+        if workers.fixed {
+            return workers.behaves;
         }
         run.kind
             .profile

@@ -20,7 +20,7 @@ use tonic::Status as Reply;
 use super::execution::{Execution, Snapshot};
 use super::proto;
 use super::state::{State, VersionId};
-use super::world::AttributeType;
+use super::world::{AttributeType, TaskFailure};
 use crate::list_filter::{self, Filter, Problem};
 use crate::survey::{AttributeValue, Listed, Status, WorkflowKey};
 
@@ -45,7 +45,7 @@ struct Class {
     version: Option<VersionId>,
     behavior: u8,
     used: std::sync::Arc<[VersionId]>,
-    problems: bool,
+    problems: Option<TaskFailure>,
     parent: Option<u32>,
 }
 
@@ -73,7 +73,7 @@ impl<'a> Rows<'a> {
             version: snapshot.version,
             behavior: snapshot.behavior,
             used: run.used.clone(),
-            problems: run.reports_problems(state.now),
+            problems: run.reported_cause(state.now),
             parent: run.parent(),
         };
         let row = self
@@ -266,10 +266,17 @@ impl State {
         if !builds.is_empty() {
             put("BuildIds", AttributeValue::KeywordList(builds));
         }
-        if run.reports_problems(self.now) {
+        if let Some(cause) = run.reported_cause(self.now) {
             let problems = [
                 "category=WorkflowTaskFailed",
-                "cause=WorkflowTaskFailedCauseNonDeterministicError",
+                match cause {
+                    TaskFailure::NonDeterministic => {
+                        "cause=WorkflowTaskFailedCauseNonDeterministicError"
+                    }
+                    TaskFailure::Error => {
+                        "cause=WorkflowTaskFailedCauseWorkflowWorkerUnhandledFailure"
+                    }
+                },
             ];
             put(
                 "TemporalReportedProblems",
@@ -293,7 +300,12 @@ impl State {
             execution: Some(proto::execution(&run.id, run.run)),
             r#type: proto::workflow_type(&run.kind.workflow_type),
             start_time: Some(proto::stamp(run.started)),
-            execution_time: Some(proto::stamp(run.started)),
+            execution_time: Some(proto::stamp(
+                run.extra
+                    .as_ref()
+                    .and_then(|extra| extra.waits_until)
+                    .unwrap_or(run.started),
+            )),
             close_time: snapshot.closed.map(proto::stamp),
             status: proto::status_number(snapshot.status),
             history_length: i64::try_from(run.history.len()).unwrap_or(i64::MAX),

@@ -1,14 +1,15 @@
 //! What Workers, people and automation do by themselves: tasks are routed, taken, completed, failed and
 //! timed out; Workers stop; operators and rollout controllers act.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::SignedDuration;
 
-use super::execution::{Attempt, Override, Task, attempt_at};
+use super::execution::{Attempt, Execution, Override, Task, attempt_at};
 use super::history::{Message, TerminateMark, What};
-use super::state::{Due, State, VersionId};
-use super::world::{Behaviour, OperatorDoes};
+use super::state::{Due, State, VersionId, closing_event};
+use super::world::{Behaviour, ClosesAs, OnCancel, OperatorDoes, TaskFailure};
 use crate::survey::{Behavior, Status};
 
 /// From a scheduled task to the Worker that takes it.
@@ -17,7 +18,10 @@ const PICKUP: std::time::Duration = std::time::Duration::from_millis(110);
 impl State {
     /// The Version that the next Workflow Task goes to.
     pub(super) fn route(&self, index: u32) -> Option<VersionId> {
-        let run = self.execution(index);
+        self.route_of(self.execution(index))
+    }
+
+    pub(super) fn route_of(&self, run: &Execution) -> Option<VersionId> {
         if let Some(target) = run.moved.and_then(Override::target) {
             return Some(target);
         }
@@ -34,7 +38,8 @@ impl State {
 
     /// Schedules a Workflow Task, where none is pending.
     pub(super) fn schedule_task(&mut self, index: u32) {
-        if !self.execution(index).is_open() || self.execution(index).task != Task::None {
+        let run = self.execution(index);
+        if !run.is_open() || run.task != Task::None || run.waits() {
             return;
         }
         let (now, version) = (self.now, self.route(index));
@@ -92,7 +97,9 @@ impl State {
         };
         match self.behaviour(run, version) {
             Behaviour::NoWorkers => {}
-            Behaviour::FailTasks => self.fail_tasks(index, version, original, attempt, taken),
+            Behaviour::FailTasks | Behaviour::RaiseErrors => {
+                self.fail_tasks(index, version, original, attempt, taken)
+            }
             Behaviour::FailWorkflow => {
                 self.complete_task(index, version, attempt, taken);
                 if self.execution(index).is_open() {
@@ -119,12 +126,16 @@ impl State {
         taken: bool,
     ) {
         let now = self.now;
+        let cause = match self.behaviour(self.execution(index), version) {
+            Behaviour::RaiseErrors => TaskFailure::Error,
+            _ => TaskFailure::NonDeterministic,
+        };
         let run = self.execution_mut(index);
         if attempt == 1 {
             if !taken {
                 run.history.push(now, What::TaskStarted(version));
             }
-            push_failures(&mut run.history, now, version);
+            push_failures(&mut run.history, now, version, cause);
         }
         self.set_task(
             index,
@@ -151,6 +162,7 @@ impl State {
         }
         run.history
             .push(now, What::TaskCompleted(version, run.behavior));
+        accept_updates(run, now);
         run.ran_on = Some(version);
         if !run.used.contains(&version) {
             run.used = run.used.iter().copied().chain([version]).collect();
@@ -162,6 +174,96 @@ impl State {
         self.set_task(index, Task::None);
         self.publish(index);
         self.start_children(index, version);
+        self.heed(index);
+    }
+
+    /// What a Workflow does about a cancellation request or a Signal that its Worker took note of.
+    fn heed(&mut self, index: u32) {
+        let run = self.execution(index);
+        if !run.is_open() {
+            return;
+        }
+        let profile = run.kind.profile.clone();
+        let closing = (!profile.on_signal.is_empty())
+            .then(|| closing_signal(run, &profile.on_signal))
+            .flatten();
+        if let Some(status) = closing {
+            return self.finishes(index, status);
+        }
+        let asked = run
+            .extra
+            .as_ref()
+            .is_some_and(|extra| extra.cancel_requested && !extra.cancel_heeded);
+        if !asked {
+            return;
+        }
+        self.execution_mut(index).extra_mut().cancel_heeded = true;
+        let status = match profile.on_cancel {
+            OnCancel::Canceled => Status::Canceled,
+            OnCancel::Completed => Status::Completed,
+            OnCancel::Failed => Status::Failed,
+            OnCancel::Ignored => return,
+        };
+        if profile.cancel_takes.is_zero() {
+            self.finishes(index, status);
+        } else {
+            self.due_after(profile.cancel_takes, Due::Finishes { index, status });
+        }
+    }
+
+    /// Closes a Workflow with a completed Workflow Task, the last one or one more.
+    pub(super) fn finishes(&mut self, index: u32, status: Status) {
+        let (now, version) = (self.now, self.route(index));
+        let run = self.execution_mut(index);
+        if !run.is_open() {
+            return;
+        }
+        let just_completed = matches!(
+            run.history.get(run.history.len()),
+            Some(What::TaskCompleted(..))
+        );
+        if let (false, Some(version), Task::None) = (just_completed, version, run.task) {
+            let behavior = run.behavior;
+            run.history.push(now, What::TaskScheduled);
+            run.history.push(now, What::TaskStarted(version));
+            run.history
+                .push(now, What::TaskCompleted(version, behavior));
+        }
+        self.close(index, status, closing_event(status));
+        self.tell_parent(index);
+    }
+
+    pub(super) fn first_task_due(&mut self, index: u32) {
+        if self.execution(index).waits() {
+            self.execution_mut(index).extra_mut().waits_until = None;
+            self.schedule_task(index);
+        }
+    }
+
+    /// New Workers under the same Build ID: what fails now is tried again when its attempt ends.
+    pub(super) fn fix_workers(&mut self, version: VersionId, behaves: Behaviour) {
+        let workers = &mut self.workers[usize::from(version.0)];
+        workers.behaves = behaves;
+        workers.fixed = true;
+        workers.polling = behaves != Behaviour::NoWorkers;
+        let stuck: Vec<u32> = (0u32..)
+            .zip(&self.executions)
+            .filter(
+                |(_, run)| matches!(run.task, Task::Retrying { version: on, .. } if on == version),
+            )
+            .map(|(index, _)| index)
+            .collect();
+        for index in stuck {
+            self.hold(index);
+        }
+        let waiting: Vec<u32> = (0u32..)
+            .zip(&self.executions)
+            .filter(|(_, run)| matches!(run.task, Task::Scheduled { version: on, .. } if on == Some(version)))
+            .map(|(index, _)| index)
+            .collect();
+        for index in waiting {
+            self.offer(index);
+        }
     }
 
     /// A reset to before its children makes a parent start them again: it fails where one still runs.
@@ -213,7 +315,7 @@ impl State {
             return;
         }
         run.working = true;
-        run.history.push(now, What::ActivityScheduled);
+        run.history.push(now, What::ActivityScheduled(None));
         self.due_after(takes, Due::WorkDone { index });
     }
 
@@ -458,9 +560,8 @@ impl State {
                 index,
                 Message {
                     name: "nudge".to_owned(),
-                    input: None,
                     identity: "operator".to_owned(),
-                    request_id: String::new(),
+                    ..Message::default()
                 },
             ),
         }
@@ -504,10 +605,43 @@ pub(super) fn push_failures(
     history: &mut super::history::History,
     at: jiff::Timestamp,
     version: VersionId,
+    cause: TaskFailure,
 ) {
     let again = at + SignedDuration::from_millis(300);
-    history.push(at, What::TaskFailed);
+    history.push(at, What::TaskFailed(cause));
     history.push(again, What::TaskScheduled);
     history.push(again, What::TaskStarted(version));
-    history.push(again, What::TaskFailed);
+    history.push(again, What::TaskFailed(cause));
+}
+
+/// A completed task accepts the Updates that a reset applies again.
+fn accept_updates(run: &mut Execution, now: jiff::Timestamp) {
+    let Some(extra) = run.extra.as_mut() else {
+        return;
+    };
+    for message in std::mem::take(&mut extra.admitted) {
+        let message = Arc::new(Message {
+            admitted: true,
+            ..(*message).clone()
+        });
+        run.history.push(now, What::UpdateAccepted(message.clone()));
+        run.history.push(now, What::UpdateCompleted(message));
+    }
+}
+
+/// How the last Signal that closes a Workflow closes it.
+fn closing_signal(run: &Execution, closes: &BTreeMap<String, ClosesAs>) -> Option<Status> {
+    let how = run
+        .history
+        .iter()
+        .rev()
+        .find_map(|event| match &event.what {
+            What::Signaled(message) => closes.get(&message.name),
+            _ => None,
+        })?;
+    Some(match how {
+        ClosesAs::Completed => Status::Completed,
+        ClosesAs::Failed => Status::Failed,
+        ClosesAs::Canceled => Status::Canceled,
+    })
 }

@@ -16,7 +16,7 @@ use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use tonic::{Code, Status as Reply};
 
 use super::execution::{Execution, Extra, Kind, Override, Profile, Task};
-use super::history::{Event, History, Message, OptionsMark, TerminateMark, What};
+use super::history::{CancelMark, Event, History, Message, OptionsMark, TerminateMark, What};
 use super::proto;
 use super::state::State;
 use crate::survey::{Behavior, Status};
@@ -95,6 +95,9 @@ impl State {
             return Err(Reply::invalid_argument("SignalName is not set on request."));
         }
         let index = self.find_open(request.workflow_execution.as_ref(), "")?;
+        // Measured: a second Signal with the same request id to the same running run is answered OK and
+        // adds no event. The new run of a reset knows no request ids, not even those of the Signals that
+        // were applied again.
         if !request.request_id.is_empty() {
             let seen = &mut self.execution_mut(index).extra_mut().signal_requests;
             if seen.contains(&request.request_id) {
@@ -108,14 +111,16 @@ impl State {
             Message {
                 name: request.signal_name.clone(),
                 input: request.input.clone(),
+                header: request.header.clone(),
                 identity: request.identity.clone(),
                 request_id: request.request_id.clone(),
+                ..Message::default()
             },
         );
         Ok(service::SignalWorkflowExecutionResponse::default())
     }
 
-    /// A closed Workflow answers OK.
+    /// A closed Workflow answers OK, and so does a second request, whatever its request id; one event only.
     pub(super) fn request_cancel(
         &mut self,
         request: &service::RequestCancelWorkflowExecutionRequest,
@@ -123,16 +128,25 @@ impl State {
         self.check_namespace(&request.namespace)?;
         let index = self.find(request.workflow_execution.as_ref())?;
         let now = self.now;
+        let first_run = &request.first_execution_run_id;
         let run = self.execution_mut(index);
+        if run.is_open() && !first_run.is_empty() && proto::run_text(run.first_run) != *first_run {
+            return Err(Reply::not_found("workflow execution not found"));
+        }
         if run.is_open()
             && !run
                 .extra
                 .as_ref()
                 .is_some_and(|extra| extra.cancel_requested)
         {
-            run.extra_mut().cancel_requested = true;
-            run.history
-                .push(now, What::CancelRequested(request.identity.as_str().into()));
+            let extra = run.extra_mut();
+            extra.cancel_requested = true;
+            extra.waits_until = None;
+            let mark = CancelMark {
+                reason: request.reason.clone(),
+                identity: request.identity.clone(),
+            };
+            run.history.push(now, What::CancelRequested(Arc::new(mark)));
             self.tally(index).cancels += 1;
             self.schedule_task(index);
         }
@@ -410,6 +424,7 @@ impl State {
             execution_timeout: proto::unspan(request.workflow_execution_timeout.as_ref()),
             attributes: super::visibility::decode_attributes(request.search_attributes.as_ref()),
             input: None,
+            cron: None,
         };
         let now = self.now;
         Execution {

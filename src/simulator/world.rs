@@ -8,6 +8,9 @@ use std::time::Duration;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+use super::commands::CommandWorld;
+use super::query::QueryWorld;
+
 /// A length of time as the file writes it: `500ms`, `90s`, `15m`, `2h`, `1d`, `1h30m`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Span(pub Duration);
@@ -117,6 +120,13 @@ pub struct World {
     /// What people do meanwhile.
     #[serde(default)]
     pub operators: Vec<OperatorAct>,
+    /// How the service runs batch jobs.
+    #[serde(default)]
+    pub batches: BatchWorld,
+    /// Answers to programs that a runbook runs; the first that matches counts. A program without one
+    /// fails the rehearsal.
+    #[serde(default)]
+    pub commands: Vec<CommandWorld>,
 }
 
 impl Default for World {
@@ -132,6 +142,8 @@ impl Default for World {
             latency: default_latency(),
             controllers: Vec::new(),
             operators: Vec::new(),
+            batches: BatchWorld::default(),
+            commands: Vec::new(),
         }
     }
 }
@@ -197,6 +209,9 @@ pub struct VersionWorld {
     /// Its Workers stop polling when this has happened.
     #[serde(default)]
     pub stops_when: Option<StopsWhen>,
+    /// A fix is deployed under the same Build ID.
+    #[serde(default)]
+    pub fixed: Option<Fixed>,
 }
 
 impl Default for VersionWorld {
@@ -209,8 +224,20 @@ impl Default for VersionWorld {
             status: None,
             stops: None,
             stops_when: None,
+            fixed: None,
         }
     }
+}
+
+/// What Workers do from some time on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Fixed {
+    /// When, after the beginning.
+    pub after: Span,
+    /// What they do then, whatever a Workflow's group says.
+    #[serde(default)]
+    pub behaves: Behaviour,
 }
 
 /// The status of a Version that gets no new Workflows.
@@ -239,6 +266,8 @@ pub enum Behaviour {
     Complete,
     /// Fail the Workflow Task, as a replay that does not match: at once twice, then by timeouts that grow.
     FailTasks,
+    /// Fail the Workflow Task in the same way, but as an error in the Workflow's code.
+    RaiseErrors,
     /// Fail the Workflow.
     FailWorkflow,
     /// Go on, then wait for a Signal.
@@ -282,8 +311,10 @@ pub enum GroupTask {
     /// None: waiting for something else.
     #[default]
     None,
-    /// It fails again and again.
+    /// It fails again and again: the replay does not match the history.
     Failing,
+    /// It fails again and again: the Workflow's code raises an error.
+    Erring,
     /// A Worker holds its first attempt, and will answer in some seconds.
     Progressing,
     /// Scheduled, and nobody takes it.
@@ -379,6 +410,99 @@ pub struct Group {
     /// How they close by themselves.
     #[serde(default = "completed")]
     pub closes_as: GroupStatus,
+    /// What happened to each after its first Workflow Task, in order, before its other tasks.
+    #[serde(default)]
+    pub history: Vec<Happening>,
+    /// Activities are added to the history until it has so many events.
+    #[serde(default)]
+    pub events: Option<u32>,
+    /// Cron schedule; with `waits` it is between two runs.
+    #[serde(default)]
+    pub cron: Option<String>,
+    /// Nothing but the start has happened: the first Workflow Task is scheduled only this long after the
+    /// beginning (a cron schedule, a start delay).
+    #[serde(default)]
+    pub waits: Option<Span>,
+    /// What becomes of it when its cancellation is requested and a Worker takes note.
+    #[serde(default)]
+    pub on_cancel: OnCancel,
+    /// How long it cleans up before that.
+    #[serde(default)]
+    pub cancel_takes: Option<Span>,
+    /// Signals that close it, by name, and how; others only lead to a Workflow Task.
+    #[serde(default)]
+    pub on_signal: BTreeMap<String, ClosesAs>,
+    /// Queries that its Workers answer, by name.
+    #[serde(default)]
+    pub queries: BTreeMap<String, QueryWorld>,
+}
+
+/// What becomes of a Workflow whose cancellation is requested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OnCancel {
+    /// It closes as Canceled.
+    #[default]
+    Canceled,
+    /// It closes as Completed.
+    Completed,
+    /// It closes as Failed.
+    Failed,
+    /// It goes on.
+    Ignored,
+}
+
+/// How a Workflow closes when it receives a Signal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[allow(missing_docs)]
+pub enum ClosesAs {
+    Completed,
+    Failed,
+    Canceled,
+}
+
+/// One thing that happened to each Workflow of a group: exactly one of `signal`, `update`, `activity`,
+/// `timer`, `child` and `failure`.
+#[derive(Clone, Debug, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields, default)]
+pub struct Happening {
+    /// A Signal of this name arrived.
+    pub signal: Option<String>,
+    /// An Update of this name was accepted and completed.
+    pub update: Option<String>,
+    /// An Activity of this type was scheduled and completed.
+    pub activity: Option<String>,
+    /// A timer of this length was started and fired.
+    pub timer: Option<Span>,
+    /// A child of this type was started and completed.
+    pub child: Option<String>,
+    /// A Workflow Task failed, and was tried again with success.
+    pub failure: Option<TaskFailure>,
+    /// Argument of the Signal or Update.
+    pub input: Option<serde_json::Value>,
+    /// Who sent it.
+    pub identity: Option<String>,
+    /// How long ago it was; by default at once after what came before it.
+    pub ago: Option<Span>,
+    /// So often.
+    pub times: Option<u32>,
+    /// Whether a Workflow Task takes note of it, by default yes; else the next one does.
+    pub task: Option<bool>,
+    /// Build ID of the Version that completes the Workflow Task, and those after it.
+    pub version: Option<String>,
+}
+
+/// Why a Workflow Task failed.
+#[derive(
+    Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema,
+)]
+#[serde(rename_all = "snake_case")]
+pub enum TaskFailure {
+    /// The replay does not match the history.
+    NonDeterministic,
+    /// The Workflow's code raised something that fails the task only.
+    Error,
 }
 
 /// The children of each Workflow of a group.
@@ -437,6 +561,55 @@ impl Default for Limits {
             visibility_lag: default_lag(),
         }
     }
+}
+
+/// How the service runs batch jobs, and what goes wrong in each.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchWorld {
+    /// Operations a second of a job; the default is the service's (`worker.BatcherRPS`).
+    #[serde(default = "fifty")]
+    pub rate: f64,
+    /// Jobs at a time.
+    #[serde(default = "one")]
+    pub concurrent: u32,
+    /// Every so many-th operation of a job fails: nothing happens to that Workflow, and the job only counts it.
+    #[serde(default)]
+    pub fails_every: Option<u64>,
+    /// Operations on Workflow IDs that begin so fail.
+    #[serde(default)]
+    pub fails: Vec<String>,
+    /// The Worker that runs a job dies after so many operations; 10 s later another one does the page of
+    /// 1,000 Workflows again, from its beginning.
+    #[serde(default)]
+    pub interrupted_after: Option<u64>,
+    /// Jobs of others that run when the rehearsal begins.
+    #[serde(default)]
+    pub jobs: Vec<BatchJobWorld>,
+}
+
+impl Default for BatchWorld {
+    fn default() -> Self {
+        Self {
+            rate: fifty(),
+            concurrent: one(),
+            fails_every: None,
+            fails: Vec::new(),
+            interrupted_after: None,
+            jobs: Vec::new(),
+        }
+    }
+}
+
+/// A batch job of somebody else.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct BatchJobWorld {
+    /// Job id.
+    pub id: String,
+    /// It ends this long after the beginning.
+    #[serde(default = "ten_minutes")]
+    pub ends: Span,
 }
 
 /// When drainage is looked at; the defaults are the server's.
@@ -551,6 +724,9 @@ fn one() -> u32 {
 }
 fn ten() -> u32 {
     10
+}
+fn fifty() -> f64 {
+    50.0
 }
 fn ten_percent() -> f32 {
     10.0

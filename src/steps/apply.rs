@@ -10,42 +10,22 @@ use std::sync::Arc;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::{Effect, ListedPage, Machine, Problem, Room};
+use super::listing::PASSES;
+use super::{Effect, Machine, Problem, Room};
 use crate::approval::{flag_ceiling, with_margin};
 use crate::catalog::Apply;
 use crate::decision::{Naming, Table};
-use crate::ledger::{Counts, Life, Part};
-use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey, add_leftover};
+use crate::ledger::{Counts, Part};
+use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey};
 use crate::record::{
     Body, Certainty, Equivalent, Health, Leftover, Ordinal, Place, Question, RowAsk, StepStatus,
-    Treatment,
 };
 use crate::runbook::{Bound, EvalError, Unmatched};
-use crate::survey::{Listed, WorkflowKey};
 
-/// Passes of the listing in one call of the step.
-const PASSES: u32 = 3;
-/// A page is listed ahead while fewer than so many claims wait.
-const AHEAD: usize = 2_000;
 /// How long a write may take.
 pub const WRITE_DEADLINE: SignedDuration = SignedDuration::from_secs(10);
 /// An intent in doubt is looked into so long after its deadline: a late request has arrived by then.
-const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
-
-/// The listing in progress.
-#[derive(Clone, Debug)]
-pub struct Listing {
-    /// For which step.
-    pub place: Place,
-    /// Pass, from 1.
-    pub pass: u32,
-    /// Token of the next page.
-    pub token: Option<Vec<u8>>,
-    /// No more pages.
-    pub exhausted: bool,
-    /// What no row takes.
-    pub unmatched: BTreeMap<String, Leftover>,
-}
+pub(super) const SETTLE_AFTER: SignedDuration = SignedDuration::from_secs(10);
 
 /// Why a claim is held back.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,16 +47,20 @@ pub struct Held {
 
 impl Machine {
     /// The step's table, filled in once an attachment.
-    fn table(&mut self, id: &str) -> Result<Arc<Table>, EvalError> {
+    pub(super) fn table(&mut self, id: &str) -> Result<Arc<Table>, EvalError> {
         if let Some(table) = self.memory.tables.get(id) {
             return Ok(table.clone());
         }
-        let table = Arc::new(Table::of_step(&self.runbook, id, &self.scope())?);
+        let mut table = Table::of_step(&self.runbook, id, &self.scope())?;
+        table
+            .selection
+            .know(|ledger| self.state.ledger.names(ledger));
+        let table = Arc::new(table);
         self.memory.tables.insert(id.to_owned(), table.clone());
         Ok(table)
     }
 
-    fn also_lost_by(&self, id: &str) -> Vec<String> {
+    pub(super) fn also_lost_by(&self, id: &str) -> Vec<String> {
         let (_, with) = self.action_of(id).unwrap_or_default();
         serde_json::from_value::<Apply>(Value::Object(with))
             .map(|apply| apply.also_lost_by)
@@ -101,7 +85,9 @@ impl Machine {
         if self.memory.halt.is_some() {
             return self.halt_when_idle(place, effects);
         }
-        if !self.dry && self.state.step(&place.step).grant.total() == 0 && !self.has_claims(place) {
+        let naming = table.selection.is_named() && self.memory.listing.is_some();
+        let granted = self.state.step(&place.step).grant.total() > 0;
+        if !self.dry && !granted && !naming && !self.has_claims(place) {
             effects.extend(self.first_question(place, &table));
             return effects;
         }
@@ -115,14 +101,14 @@ impl Machine {
         effects
     }
 
-    fn has_claims(&self, place: &Place) -> bool {
+    pub(super) fn has_claims(&self, place: &Place) -> bool {
         self.state
             .ledger
             .part(&place.step)
             .is_some_and(|part| !part.is_settled())
     }
 
-    fn halt_when_idle(&mut self, place: &Place, effects: Vec<Effect>) -> Vec<Effect> {
+    pub(super) fn halt_when_idle(&mut self, place: &Place, effects: Vec<Effect>) -> Vec<Effect> {
         let doubt = self
             .state
             .ledger
@@ -216,7 +202,7 @@ impl Machine {
     }
 
     /// Survey, then the question with the table.
-    fn first_question(&mut self, place: &Place, table: &Arc<Table>) -> Vec<Effect> {
+    pub(super) fn first_question(&mut self, place: &Place, table: &Arc<Table>) -> Vec<Effect> {
         let id = &place.step;
         if self.memory.calling.contains(id) || self.memory.asking.is_some() {
             return Vec::new();
@@ -237,6 +223,7 @@ impl Machine {
             return vec![Effect::Survey {
                 place: place.clone(),
                 table: table.clone(),
+                frozen: self.frozen(id),
             }];
         };
         let unmatched = survey.unmatched_total();
@@ -247,6 +234,12 @@ impl Machine {
             );
             self.end(place, StepStatus::Halted, self.applied_output(id), &message);
             return Vec::new();
+        }
+        if let (Some(found), None) = (&survey.found, &self.state.step(id).selected) {
+            self.emit(Body::Selected {
+                place: place.clone(),
+                found: Box::new(found.clone()),
+            });
         }
         let rows = self.rows_to_ask(id, table, &survey, &BTreeMap::new());
         if rows.iter().all(|row| row.count == 0) {
@@ -263,9 +256,18 @@ impl Machine {
         survey: TableSurvey,
     ) -> Vec<Effect> {
         let first = self.state.step(&place.step).passes == 0 && self.memory.listing.is_none();
+        let named = survey
+            .found
+            .as_ref()
+            .is_some_and(|found| found.selected > 0);
+        if first && named && table.selection.is_named() {
+            // What is not there, and why the others are left alone, belongs into the ledger.
+            self.begin_listing(place, table);
+            return Vec::new();
+        }
         if first && !self.lost_candidates(&place.step).is_empty() {
             // The look will tell; what it finds is asked about then.
-            self.begin_listing(place);
+            self.begin_listing(place, table);
             if let Some(listing) = &mut self.memory.listing {
                 listing.exhausted = true;
                 listing.unmatched = survey.unmatched;
@@ -283,7 +285,7 @@ impl Machine {
     }
 
     /// The question's table: what is to be granted in all, row by row.
-    fn rows_to_ask(
+    pub(super) fn rows_to_ask(
         &self,
         id: &str,
         table: &Table,
@@ -310,7 +312,9 @@ impl Machine {
             rows.push(RowAsk {
                 row: row.id.clone(),
                 equivalent: self.equivalent(id, table, index, &query),
+                links: Vec::new(),
                 query,
+                selection: survey.found.clone(),
                 condition: table.condition(index),
                 count: grant.used(&row.id) + count,
                 certainty: match held {
@@ -333,6 +337,9 @@ impl Machine {
                 target: strategy.call.target().cloned(),
             });
         }
+        for row in &mut rows {
+            row.links = crate::equivalent::links(&self.plan.survey.preflight, &row.samples);
+        }
         rows
     }
 
@@ -344,7 +351,12 @@ impl Machine {
         crate::equivalent::of_row(table, row, query, Some(&mark), at)
     }
 
-    fn put_rows(&mut self, place: &Place, rows: Vec<RowAsk>, extension: bool) -> Vec<Effect> {
+    pub(super) fn put_rows(
+        &mut self,
+        place: &Place,
+        rows: Vec<RowAsk>,
+        extension: bool,
+    ) -> Vec<Effect> {
         let step = self.step_model(&place.step);
         let word = match self.word(&place.step) {
             Ok(word) => word,
@@ -354,6 +366,8 @@ impl Machine {
             }
         };
         let rate = self.state.flags.rate.unwrap_or(step.pace.rate);
+        let table = self.memory.tables.get(&place.step).cloned();
+        let notes = table.map_or_else(Vec::new, |table| self.batch_notes(&table));
         // Unattended, a row grows to twice what the plan showed and not further.
         let within = rows.iter().all(|row| match row.planned {
             Some(planned) => row.count <= flag_ceiling(planned),
@@ -364,6 +378,7 @@ impl Machine {
             extension,
             rate,
             concurrency: step.pace.concurrency,
+            notes,
         };
         self.ask(place, what, word, within)
     }
@@ -414,154 +429,7 @@ impl Machine {
         }
     }
 
-    fn begin_listing(&mut self, place: &Place) {
-        let pass = self.state.step(&place.step).passes + 1;
-        self.memory.listing = Some(Listing {
-            place: place.clone(),
-            pass,
-            token: None,
-            exhausted: false,
-            unmatched: BTreeMap::new(),
-        });
-        // What is released as still running need not be claimed again in the same call.
-        let lost = if pass == 1 {
-            self.lost_candidates(&place.step)
-        } else {
-            Vec::new()
-        };
-        for chunk in lost.chunks(1_000) {
-            self.claim(place, pass, chunk.to_vec());
-        }
-    }
-
-    /// What earlier steps moved and nothing has proved healthy: it may have closed before a task ran on the target.
-    fn lost_candidates(&self, id: &str) -> Vec<(WorkflowKey, String)> {
-        let ledger = &self.state.ledger;
-        let mut found = Vec::new();
-        for other in self.also_lost_by(id) {
-            let Some(part) = ledger.part(&other) else {
-                continue;
-            };
-            for &ordinal in &part.done {
-                let entry = ledger.entry(ordinal);
-                let key = entry.current();
-                let moved = entry.treatment == Some(Treatment::Moved)
-                    && entry.health != Some(Health::Healthy);
-                let known = |(other, _): &(WorkflowKey, String)| *other == key;
-                if moved && !ledger.holds(id, &key) && !found.iter().any(known) {
-                    found.push((key, entry.workflow_type.to_string()));
-                }
-            }
-        }
-        found
-    }
-
-    fn is_lost_candidate(&self, id: &str, key: &WorkflowKey) -> bool {
-        self.also_lost_by(id).iter().any(|other| {
-            self.state.ledger.number(other, key).is_some_and(|ordinal| {
-                let entry = self.state.ledger.entry(ordinal);
-                entry.life == Life::Done && entry.treatment == Some(Treatment::Moved)
-            })
-        })
-    }
-
-    fn advance_listing(&mut self, place: &Place, table: &Table, effects: &mut Vec<Effect>) {
-        let id = &place.step;
-        if self
-            .memory
-            .listing
-            .as_ref()
-            .is_none_or(|listing| listing.place != *place)
-        {
-            if self.state.step(id).passes >= PASSES {
-                return;
-            }
-            self.begin_listing(place);
-        }
-        let waiting = self
-            .state
-            .ledger
-            .part(id)
-            .map_or(0, |part| part.queue.len());
-        let due = self
-            .memory
-            .tries
-            .get(place)
-            .is_none_or(|(_, due)| *due <= self.now);
-        let Some(listing) = &self.memory.listing else {
-            return;
-        };
-        let enough = waiting >= AHEAD && !self.dry;
-        if listing.exhausted || enough || !due || self.memory.calling.contains(id) {
-            return;
-        }
-        let query = table.scope.clone().fold();
-        if query.constant() == Some(false) {
-            if let Some(listing) = &mut self.memory.listing {
-                listing.exhausted = true;
-            }
-            return;
-        }
-        let token = listing.token.clone();
-        self.memory.calling.insert(id.clone());
-        effects.push(Effect::List {
-            place: place.clone(),
-            query: query.render(),
-            token,
-        });
-    }
-
-    pub(super) fn listed(&mut self, place: &Place, result: Result<ListedPage, Problem>) {
-        self.memory.calling.remove(&place.step);
-        let page = match result {
-            Ok(page) => page,
-            Err(problem) if !self.is_idle() && self.gives_up(place, &problem) => {
-                // What is in flight ends first.
-                self.memory.halt.get_or_insert(problem.message);
-                return;
-            }
-            Err(problem) => {
-                self.try_again(place, &problem);
-                return;
-            }
-        };
-        self.memory.tries.remove(place);
-        let Ok(table) = self.table(&place.step) else {
-            return;
-        };
-        let mut claims = Vec::new();
-        for listed in &page.rows {
-            self.sort_listed(place, &table, listed, &mut claims);
-        }
-        let Some(listing) = self.memory.listing.as_mut() else {
-            return;
-        };
-        listing.exhausted = page.next.is_none();
-        listing.token = page.next;
-        let pass = listing.pass;
-        self.claim(place, pass, claims);
-    }
-
-    fn sort_listed(
-        &mut self,
-        place: &Place,
-        table: &Table,
-        listed: &Listed,
-        claims: &mut Vec<(WorkflowKey, String)>,
-    ) {
-        if self.state.ledger.holds(&place.step, &listed.key)
-            || claims.iter().any(|(key, _)| *key == listed.key)
-        {
-            return;
-        }
-        if !table.candidates(listed).is_empty() {
-            claims.push((listed.key.clone(), listed.workflow_type.clone()));
-        } else if let Some(listing) = &mut self.memory.listing {
-            add_leftover(&mut listing.unmatched, listed);
-        }
-    }
-
-    fn is_backing_off(&self, ordinal: Ordinal) -> bool {
+    pub(super) fn is_backing_off(&self, ordinal: Ordinal) -> bool {
         self.memory
             .again
             .get(&ordinal)
@@ -579,12 +447,16 @@ impl Machine {
             return;
         };
         let limit = self.state.flags.limit.unwrap_or(u64::MAX);
-        let mut chosen = Vec::new();
+        let (mut chosen, mut missing) = (Vec::new(), Vec::new());
         for &ordinal in &part.queue {
             if self.memory.busy.contains(&ordinal)
                 || self.memory.held.contains_key(&ordinal)
                 || self.is_backing_off(ordinal)
             {
+                continue;
+            }
+            if self.state.ledger.entry(ordinal).key.run_id.is_empty() {
+                missing.push(ordinal);
                 continue;
             }
             if self.memory.writes >= limit || (self.dry && self.dry_limit_reached(&place.step)) {
@@ -597,6 +469,9 @@ impl Machine {
             room.slots -= 1;
             chosen.push(ordinal);
         }
+        for ordinal in missing {
+            self.not_found(ordinal);
+        }
         for ordinal in chosen {
             self.memory.busy.insert(ordinal);
             let entry = self.state.ledger.entry(ordinal);
@@ -606,6 +481,7 @@ impl Machine {
                 key: (*entry.key).clone(),
                 table: table.clone(),
                 lost: self.is_lost_candidate(&place.step, &entry.key),
+                latest: entry.latest,
                 barred: entry.barred.as_deref().cloned(),
             });
         }
@@ -659,7 +535,7 @@ impl Machine {
     }
 
     /// When something that is waited for is due.
-    fn next_due(&self, place: &Place) -> Option<Timestamp> {
+    pub(super) fn next_due(&self, place: &Place) -> Option<Timestamp> {
         let rows = self.open_canaries(&place.step);
         let members = rows
             .iter()
@@ -787,6 +663,7 @@ impl Machine {
             .sum();
         output.insert("unmatched".to_owned(), Value::from(unmatched));
         output.insert("rows".to_owned(), Value::Object(rows));
+        output.insert("job".to_owned(), Value::Object(Map::new()));
         Value::Object(output)
     }
 
@@ -816,6 +693,8 @@ fn counts_json(counts: Counts) -> Map<String, Value> {
             ("started_over", counts.started_over),
             ("undone", counts.undone),
             ("terminated", counts.terminated),
+            ("cancelled", counts.cancelled),
+            ("signalled", counts.signalled),
             ("skipped", counts.skipped),
             ("refused", counts.refused),
             ("failed", counts.failed + counts.unknown),

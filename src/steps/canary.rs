@@ -93,6 +93,7 @@ impl Machine {
                     target: entry.target.clone(),
                     attempt: entry.attempt,
                     moved: entry.ended,
+                    woken: entry.is_woken(),
                 };
                 self.memory.busy.insert(ordinal);
                 self.memory

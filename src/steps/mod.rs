@@ -8,18 +8,32 @@
 //!
 //! - [`state`]: the durable fold of each step.
 //! - [`walk`]: which step is at work; loops, conditions, endings.
-//! - [`service`]: steps that are one call of an action, a person or a condition.
-//! - [`apply`]: steps over Workflows: survey, question, claims, looks, passes.
+//! - [`service`]: steps that are one call of an action on the service.
+//! - [`manual`]: steps that a person does.
+//! - [`waiting`]: conditions and waits.
+//! - [`command`]: steps that run a program on this machine.
+//! - [`apply`]: steps over Workflows: survey, question, looks, passes.
+//! - [`listing`]: what a step's Workflows are read from, and claims.
 //! - [`taking`]: what becomes of looks and writes: intents, outcomes, limits.
+//! - [`batch`]: steps over Workflows that a batch job of the service carries out.
+//! - [`job`]: a batch job, started, followed, compared with.
 //! - [`canary`]: the first few of each row, then proof.
+//! - [`closed`]: until what earlier steps took is closed.
 //! - [`verify`]: health of what earlier steps recovered.
 
 pub mod apply;
+pub mod batch;
 pub mod canary;
+pub mod closed;
+pub mod command;
+pub mod listing;
+pub mod manual;
+pub mod job;
 pub mod service;
 pub mod state;
 pub mod taking;
 pub mod verify;
+pub mod waiting;
 pub mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,7 +43,7 @@ use jiff::Timestamp;
 use serde_json::{Map, Value};
 
 use crate::approval::Reply;
-use crate::catalog::{self, Kind, Subject};
+use crate::catalog::{self, Kind, Named, OfLedger, Select, Subject};
 use crate::decision::{Table, Verdict};
 use crate::ledger::OpenIntent;
 use crate::plan::{Plan, TableSurvey};
@@ -38,7 +52,10 @@ use crate::record::{
     Record, RunId, Settlement, StepStatus, Write,
 };
 use crate::runbook::{EvalError, Parameters, Runbook, Scope, Step, StepBody};
-use crate::survey::{Listed, Version, WorkflowKey};
+use crate::selection::FileSeen;
+use crate::selection::reader::Cursor;
+use crate::survey::{Listed, Status, Version, WorkflowKey};
+use job::{JobRequest, JobSeen};
 use state::State;
 
 /// What an observation of a service action found.
@@ -94,6 +111,29 @@ pub struct ListedPage {
     pub rows: Vec<Listed>,
     /// Token of the next page.
     pub next: Option<Vec<u8>>,
+    /// How many names were asked about.
+    pub asked: usize,
+    /// What was found under each of them; those that are left out are not among them.
+    pub named: Vec<(Named, Option<Listed>)>,
+    /// Names that were read from a file, to be looked up; those that are left out are not among them.
+    pub names: Vec<Named>,
+    /// How far the file was read.
+    pub read: Option<Cursor>,
+    /// Where it goes on; none at its end.
+    pub cursor: Option<Cursor>,
+}
+
+/// What a listing reads next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Next {
+    /// A page of what the scope's query matches: from the beginning, or where it goes on.
+    Page(Option<Vec<u8>>),
+    /// Names of the file, from here on.
+    File(Cursor),
+    /// What is under these names.
+    Names(Vec<Named>),
+    /// Everything, to draw a sample of it.
+    Draw,
 }
 
 /// Something to do. Nothing of it is done before the outbox is durable.
@@ -130,15 +170,19 @@ pub enum Effect {
         place: Place,
         /// The table.
         table: Arc<Table>,
+        /// Files as they were when somebody was first asked.
+        frozen: Vec<FileSeen>,
     },
     /// Read a page.
     List {
         /// For which step.
         place: Place,
-        /// List Filter.
-        query: String,
-        /// Where to go on.
-        token: Option<Vec<u8>>,
+        /// The table.
+        table: Arc<Table>,
+        /// What is read next.
+        next: Next,
+        /// Files as they were when somebody was asked.
+        frozen: Vec<FileSeen>,
     },
     /// Look at a Workflow and judge.
     Look {
@@ -152,6 +196,8 @@ pub enum Effect {
         table: Arc<Table>,
         /// See [`crate::decision::Case::lost`].
         lost: bool,
+        /// See [`crate::decision::Case::latest`].
+        latest: bool,
         /// See [`crate::decision::Case::barred`].
         barred: Option<(String, String)>,
     },
@@ -197,6 +243,37 @@ pub enum Effect {
         attempt: u32,
         /// When the write ended.
         moved: Option<Timestamp>,
+        /// See [`crate::health::woken`].
+        woken: bool,
+    },
+    /// Read a Workflow's status.
+    Status {
+        /// For which step.
+        place: Place,
+        /// Its number.
+        ordinal: Ordinal,
+        /// The run to look at.
+        key: WorkflowKey,
+    },
+    /// Start a batch job, or find out how far it is.
+    Job {
+        /// For which step.
+        place: Place,
+        /// The job.
+        request: Arc<JobRequest>,
+        /// Whether to start it; else it is only looked for.
+        start: bool,
+    },
+    /// Look at what a batch job did to a Workflow.
+    Compare {
+        /// For which step.
+        place: Place,
+        /// Its number.
+        ordinal: Ordinal,
+        /// It.
+        key: WorkflowKey,
+        /// The job, without its Workflows.
+        request: Arc<JobRequest>,
     },
     /// Ask somebody.
     Ask {
@@ -208,6 +285,13 @@ pub enum Effect {
         what: Question,
         /// The word that must be typed.
         word: Option<String>,
+    },
+    /// Run a program.
+    Run {
+        /// For which step.
+        place: Place,
+        /// What, with its secrets.
+        command: Box<command::Sealed>,
     },
     /// Nothing before then, unless something completes.
     Wait {
@@ -271,9 +355,28 @@ pub enum Completion {
         ordinal: Ordinal,
         result: Result<(Health, String), Problem>,
     },
+    StatusRead {
+        place: Place,
+        ordinal: Ordinal,
+        result: Result<Option<Status>, Problem>,
+    },
     Answered {
         question: u32,
         reply: Reply,
+    },
+    Ran {
+        place: Place,
+        ran: command::Ran,
+    },
+    Job {
+        place: Place,
+        /// Whether it was to be started.
+        start: bool,
+        result: Result<JobSeen, Problem>,
+    },
+    Compared {
+        ordinal: Ordinal,
+        result: Result<Outcome, Problem>,
     },
 }
 
@@ -310,6 +413,10 @@ pub(crate) struct Memory {
     pub calling: BTreeSet<String>,
     /// A question is open.
     pub asking: Option<u32>,
+    /// The count that the step at work waits for held when it was last read.
+    pub held_once: bool,
+    /// Steps whose program was started in this attachment.
+    pub repeated: BTreeSet<String>,
     /// Somebody said no to a step.
     pub declined: BTreeSet<String>,
     /// Latest observation of a step.
@@ -321,7 +428,7 @@ pub(crate) struct Memory {
     /// Tables, prepared.
     pub tables: BTreeMap<String, Arc<Table>>,
     /// The listing in progress.
-    pub listing: Option<apply::Listing>,
+    pub listing: Option<listing::Listing>,
     /// Workflows that wait for a canary or a grant, and their row.
     pub held: BTreeMap<Ordinal, apply::Held>,
     /// When a Workflow was looked at (of those with a fresh intent).
@@ -344,6 +451,10 @@ pub(crate) struct Memory {
     pub dry_looks: BTreeMap<String, usize>,
     /// Writes in this attachment (`--limit`).
     pub writes: u64,
+    /// How far the batch job at work is, in words.
+    pub job_status: String,
+    /// Times in a row that the service did not say it.
+    pub job_troubles: u32,
 }
 
 impl Machine {
@@ -487,14 +598,29 @@ impl Machine {
 
     /// The expressions' view.
     pub(crate) fn scope(&self) -> Scope {
-        let run = serde_json::json!({
+        self.runbook.scope(
+            &self.state.parameters,
+            &self.state.outputs,
+            &self.run_value(),
+        )
+    }
+
+    fn run_value(&self) -> Value {
+        serde_json::json!({
             "id": self.run.0,
             "started_at": self.state.opened.map(|at| at.to_string()),
             "user": self.state.user,
             "host": self.state.host,
-        });
-        self.runbook
-            .scope(&self.state.parameters, &self.state.outputs, &run)
+        })
+    }
+
+    /// The expressions' view, with secrets: for what is sealed, never for what is shown.
+    fn scope_with_secrets(&self) -> Scope {
+        self.runbook.scope_with_secrets(
+            &self.state.parameters,
+            &self.state.outputs,
+            &self.run_value(),
+        )
     }
 
     /// A step of the runbook; the constructor proved that it is there.
@@ -520,7 +646,30 @@ impl Machine {
     /// Rendered arguments of a step.
     pub(crate) fn arguments(&self, id: &str) -> Result<Value, EvalError> {
         let (_, with) = self.action_of(id).unwrap_or_default();
-        self.scope().render_arguments(&with).map(Value::Object)
+        let mut arguments = self.scope().render_arguments(&with)?;
+        if let Some(select) = arguments.get_mut("select") {
+            self.know(select);
+        }
+        Ok(Value::Object(arguments))
+    }
+
+    /// Puts names in the place of what earlier steps had, for an action that reads.
+    fn know(&self, select: &mut Value) {
+        let Ok(mut known) = serde_json::from_value::<Select>(select.clone()) else {
+            return;
+        };
+        let names = |ledger: OfLedger| self.state.ledger.names(&ledger);
+        if let Some(ledger) = known.ledger.take() {
+            known.ids = Some(names(ledger));
+        }
+        if let Some(exclude) = &mut known.exclude
+            && let Some(ledger) = exclude.ledger.take()
+        {
+            let had = names(ledger);
+            let had = had.into_iter().map(|name| Named::new(name.id));
+            exclude.ids.get_or_insert_default().extend(had);
+        }
+        *select = serde_json::to_value(known).unwrap_or_default();
     }
 
     /// A step is over.
@@ -529,8 +678,11 @@ impl Machine {
         self.memory.tries.remove(place);
         self.memory.declined.remove(&place.step);
         self.memory.asking = None;
+        self.memory.held_once = false;
         // The next iteration counts anew: what was nothing may be something by then.
         self.memory.surveys.remove(&place.step);
+        // So does what earlier steps gave and had.
+        self.memory.tables.remove(&place.step);
         self.memory.listing = None;
         self.memory.round = None;
         self.memory.held.clear();
@@ -560,6 +712,7 @@ impl Machine {
                 Kind::Boolean => Value::from(false),
                 Kind::List => Value::Array(Vec::new()),
                 Kind::Object => Value::Object(Map::new()),
+                Kind::Any => Value::Null,
             };
             output.insert(field.name.to_owned(), value);
         }
@@ -592,12 +745,14 @@ impl Machine {
             what: Box::new(what.clone()),
         });
         let given = self.state.flags.confirm.get(&place.step);
-        let by_flag = match &word {
+        let agreed = match &word {
             Some(word) => given == Some(word),
             None => {
                 (self.state.flags.yes && planned_ok) || given.is_some_and(|given| given == "yes")
             }
         };
+        // No flag enters what only a person knows.
+        let by_flag = agreed && manual::form_of(&what, &Map::new()).is_ok();
         if by_flag {
             self.memory.asking = Some(question);
             let by = self.state.user.clone();
@@ -606,6 +761,7 @@ impl Machine {
                 Reply::Yes {
                     by,
                     note: String::new(),
+                    form: Map::new(),
                     means: Means::Flag,
                 },
             );
@@ -629,7 +785,21 @@ impl Machine {
             return;
         };
         match reply {
-            Reply::Yes { by, note, means } => {
+            Reply::Yes {
+                by,
+                note,
+                form,
+                means,
+            } => {
+                let form = match manual::form_of(&what, &form) {
+                    Ok(form) => form,
+                    Err(problem) => {
+                        let reason =
+                            format!("step `{}` has a form to fill in: {problem}", place.step);
+                        self.memory.parking.get_or_insert(reason);
+                        return;
+                    }
+                };
                 let grants = self.grants_for(&what);
                 self.emit(Body::Answered {
                     question,
@@ -639,6 +809,7 @@ impl Machine {
                     grants,
                     expires: self.now + crate::approval::LIFETIME,
                     note,
+                    form,
                 });
                 self.memory
                     .held
@@ -656,6 +827,7 @@ impl Machine {
                     grants: BTreeMap::new(),
                     expires: self.now,
                     note: String::new(),
+                    form: Map::new(),
                 });
             }
             Reply::Nobody => {
@@ -687,7 +859,15 @@ impl Machine {
                 ordinal,
                 result,
             } => self.verified(&place, ordinal, result),
+            Completion::StatusRead {
+                place,
+                ordinal,
+                result,
+            } => self.status_read(&place, ordinal, result),
             Completion::Answered { question, reply } => self.answered(question, reply),
+            Completion::Ran { place, ran } => self.ran(&place, ran),
+            Completion::Job { place, result, .. } => self.job_seen(&place, result),
+            Completion::Compared { ordinal, result } => self.compared(ordinal, result),
         }
     }
 
@@ -713,26 +893,41 @@ impl Machine {
         pass: u32,
         keys: Vec<(WorkflowKey, String)>,
     ) -> u64 {
+        let rows = keys.into_iter().map(|(key, kind)| (key, kind, false));
+        self.claim_up_to(place, pass, rows.collect(), None)
+    }
+
+    /// The same, of rows that say whether they were named without a run; `cursor` is how far a file of names was
+    /// taken in with them.
+    pub(crate) fn claim_up_to(
+        &mut self,
+        place: &Place,
+        pass: u32,
+        rows: Vec<(WorkflowKey, String, bool)>,
+        cursor: Option<Cursor>,
+    ) -> u64 {
         let mut ordinal = self.state.ledger.next_ordinal();
-        let claims: Vec<Claim> = keys
+        let claims: Vec<Claim> = rows
             .into_iter()
-            .map(|(key, workflow_type)| {
+            .map(|(key, workflow_type, latest)| {
                 let claim = Claim {
                     ordinal,
                     id: key.workflow_id,
                     run: key.run_id,
                     workflow_type,
+                    latest,
                 };
                 ordinal += 1;
                 claim
             })
             .collect();
         let count = claims.len() as u64;
-        if count > 0 {
+        if count > 0 || cursor.is_some() {
             self.emit(Body::Page {
                 place: place.clone(),
                 pass,
                 claims,
+                cursor,
             });
         }
         count

@@ -1,4 +1,4 @@
-//! Steps that are one call of an action, a person's work, or a condition.
+//! Steps that are one call of an action on the service.
 //!
 //! Pure. A service action is observed first; it writes only where the observation says that something
 //! is to be changed, and is observed again afterwards: that is its settling, too, since all of them are
@@ -8,10 +8,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde_json::{Map, Value, json};
+use serde_json::Value;
 
 use super::{Effect, Machine, Observation, Problem};
-use crate::catalog::{Assert, Wait};
 use crate::decision::Table;
 use crate::record::{Body, Place, Question, StepStatus};
 use crate::runbook::StepBody;
@@ -20,6 +19,8 @@ use crate::runbook::StepBody;
 const POLL: SignedDuration = SignedDuration::from_secs(5);
 /// How long a Version's deletion waits for its pollers where the step does not say.
 const POLLERS: Duration = Duration::from_secs(15 * 60);
+/// How long a batch job is waited for where the step does not say.
+const BATCH: Duration = Duration::from_secs(60 * 60);
 
 impl Machine {
     pub(super) fn work_service(&mut self, place: &Place) -> Vec<Effect> {
@@ -101,7 +102,8 @@ impl Machine {
         }
         if let Some(reason) = observation.pending {
             self.poll(place, &reason, &with);
-            return Vec::new();
+            // What it waits for may be the same as before, and then nothing was written down.
+            return self.next_poll(place);
         }
         if self.memory.declined.contains(&place.step) {
             let output = self.blank_output(&place.step);
@@ -210,11 +212,11 @@ impl Machine {
 
     /// Not yet: waits, or gives up.
     fn poll(&mut self, place: &Place, reason: &str, with: &Value) {
-        let limit = with
-            .get("wait_for_pollers")
-            .and_then(Value::as_str)
-            .and_then(crate::schema::interval)
-            .unwrap_or(POLLERS);
+        let given = |name: &str| crate::schema::interval(with.get(name)?.as_str()?);
+        let limit = match self.action_of(&place.step) {
+            Some((action, _)) if action == "batch.wait" => given("timeout").unwrap_or(BATCH),
+            _ => given("wait_for_pollers").unwrap_or(POLLERS),
+        };
         let elapsed = self.state.elapsed(&place.step, self.now);
         if elapsed >= SignedDuration::try_from(limit).unwrap_or(SignedDuration::MAX) {
             let output = self.blank_output(&place.step);
@@ -237,6 +239,17 @@ impl Machine {
         self.memory
             .tries
             .insert(place.clone(), (tries, self.now + POLL));
+    }
+
+    fn next_poll(&self, place: &Place) -> Vec<Effect> {
+        let due = self.memory.tries.get(place).map(|(_, due)| *due);
+        let until = due.filter(|due| *due > self.now);
+        let reason = &self.state.step(&place.step).polled;
+        let wait = |until| Effect::Wait {
+            until,
+            reason: reason.clone(),
+        };
+        until.map(wait).into_iter().collect()
     }
 
     pub(super) fn observed(&mut self, place: &Place, result: Result<Observation, Problem>) {
@@ -318,116 +331,5 @@ impl Machine {
             status: format!("try {tries} failed: {}", problem.message),
         });
         self.memory.tries.insert(place.clone(), (tries, due));
-    }
-
-    pub(super) fn work_manual(&mut self, place: &Place) -> Vec<Effect> {
-        let instructions = match self.arguments(&place.step) {
-            Ok(with) => with
-                .get("instructions")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
-            Err(error) => {
-                self.end_unknown(place, &error);
-                return Vec::new();
-            }
-        };
-        if self.dry {
-            self.end(
-                place,
-                StepStatus::Rehearsed,
-                Value::Null,
-                "would change 1: a person has something to do",
-            );
-            return Vec::new();
-        }
-        if let Some((by, note)) = self.state.step(&place.step).note.clone() {
-            self.end(
-                place,
-                StepStatus::Succeeded,
-                json!({ "done_by": by, "note": note }),
-                "",
-            );
-            return Vec::new();
-        }
-        if self.memory.declined.contains(&place.step) {
-            self.end(
-                place,
-                StepStatus::Halted,
-                self.blank_output(&place.step),
-                "It was not done.",
-            );
-            return Vec::new();
-        }
-        match self.word(&place.step) {
-            Ok(word) => self.ask(place, Question::Manual { instructions }, word, true),
-            Err(error) => {
-                self.end_unknown(place, &error);
-                Vec::new()
-            }
-        }
-    }
-
-    pub(super) fn work_run(&mut self, place: &Place) -> Vec<Effect> {
-        let (action, _) = self.action_of(&place.step).unwrap_or_default();
-        let with = match self.arguments(&place.step) {
-            Ok(with) => with,
-            Err(error) => {
-                self.end_unknown(place, &error);
-                return Vec::new();
-            }
-        };
-        let output = Value::Object(Map::new());
-        let passed = if self.dry {
-            StepStatus::Rehearsed
-        } else {
-            StepStatus::Succeeded
-        };
-        if action == "assert" {
-            match serde_json::from_value::<Assert>(with) {
-                Ok(assert) if assert.that => self.end(
-                    place,
-                    passed,
-                    output,
-                    if self.dry { "no change" } else { "" },
-                ),
-                Ok(assert) => {
-                    let message = assert
-                        .message
-                        .unwrap_or_else(|| "The condition does not hold.".to_owned());
-                    self.end(place, StepStatus::Failed, output, &message);
-                }
-                Err(error) => self.end(
-                    place,
-                    StepStatus::Failed,
-                    output,
-                    &format!("arguments of `assert`: {error}"),
-                ),
-            }
-            return Vec::new();
-        }
-        let duration = serde_json::from_value::<Wait>(with)
-            .map_err(|error| error.to_string())
-            .and_then(|wait| {
-                crate::schema::interval(&wait.duration)
-                    .ok_or_else(|| format!("`{}` is not a duration", wait.duration))
-            });
-        match duration {
-            Err(message) => self.end(place, StepStatus::Failed, output, &message),
-            Ok(_) if self.dry => self.end(place, passed, output, "no change"),
-            Ok(duration) => {
-                let since = self.state.step(&place.step).started_at.unwrap_or(self.now);
-                let until =
-                    since + SignedDuration::try_from(duration).unwrap_or(SignedDuration::MAX);
-                if self.now < until {
-                    return vec![Effect::Wait {
-                        until,
-                        reason: "the time to wait".to_owned(),
-                    }];
-                }
-                self.end(place, passed, output, "");
-            }
-        }
-        Vec::new()
     }
 }

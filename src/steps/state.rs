@@ -10,9 +10,12 @@ use serde_json::{Map, Value};
 use crate::approval::Grant;
 use crate::ledger::Ledger;
 use crate::record::{
-    Answer, Body, Flags, Leftover, Ordinal, Place, Question, Record, RunStatus, StepStatus,
+    Answer, Body, Flags, Job, JobEnd, Leftover, Ordinal, Place, Question, Record, RunStatus,
+    StepStatus,
 };
 use crate::runbook::{Parameters, Runbook, Step, StepBody};
+use crate::selection::Found;
+use crate::selection::reader::Cursor;
 
 /// One step.
 #[derive(Clone, Debug, Default)]
@@ -35,6 +38,8 @@ pub struct StepState {
     pub grant: Grant,
     /// Answers to questions that are not about rows: the note, of the latest yes in this iteration.
     pub note: Option<(String, String)>,
+    /// What was entered into the form, with that yes.
+    pub form: Map<String, Value>,
     /// Passes of the listing that ended in this iteration.
     pub passes: u32,
     /// Claims in this iteration.
@@ -49,6 +54,11 @@ pub struct StepState {
     pub canary_since: BTreeMap<String, Timestamp>,
     /// An action on the service is in flight, or was when its process died.
     pub acting: bool,
+    /// A start that has not ended well: why, empty where that is not known. None where nothing was
+    /// started since the step began, all went well, or it may be done again.
+    pub ran: Option<String>,
+    /// What the latest yes was about, where it was about a command.
+    pub agreed: Option<Question>,
     /// What the action in flight adds to cumulative output fields.
     pub pending_counts: BTreeMap<String, u64>,
     /// Cumulative output fields of an action on the service, over a loop's iterations.
@@ -57,8 +67,33 @@ pub struct StepState {
     pub iterated: Option<Timestamp>,
     /// Last status that was polled.
     pub polled: String,
+    /// What its selection came to when somebody was about to be asked. Holds for the whole run.
+    pub selected: Option<Found>,
+    /// How far a file of names was taken in, in this pass.
+    pub cursor: Option<Cursor>,
     /// Dry run: it would change something, so its output is not known.
     pub unknown: bool,
+    /// When the action in flight, or the latest one, began.
+    pub acting_since: Option<Timestamp>,
+    /// The batch job of the service that has Workflows of this step.
+    pub job: Option<JobState>,
+    /// Batch jobs in this iteration.
+    pub jobs: u32,
+}
+
+/// A batch job of the service, as far as the journal knows it.
+#[derive(Clone, Debug)]
+pub struct JobState {
+    /// It.
+    pub job: Job,
+    /// When it was decided on: nothing of it happened before.
+    pub since: Timestamp,
+    /// The service has it.
+    pub found: bool,
+    /// How it ended.
+    pub end: Option<JobEnd>,
+    /// When that was found.
+    pub ended: Option<Timestamp>,
 }
 
 /// The whole fold.
@@ -225,12 +260,23 @@ impl State {
                 expires,
                 by,
                 note,
+                form,
                 ..
             } => {
                 self.answered(*question, *answer, grants, *expires, by, note);
+                let asked = self.asked.get(question).map(|(place, _)| place.clone());
+                if let (Answer::Yes, Some(place)) = (answer, asked) {
+                    self.step_mut(&place.step)?.form.clone_from(form);
+                }
             }
-            Body::Page { place, claims, .. } => {
+            Body::Page {
+                place,
+                claims,
+                cursor,
+                ..
+            } => {
                 let step = self.step_mut(&place.step)?;
+                step.cursor = cursor.or(step.cursor);
                 step.claimed += claims.len() as u64;
                 step.pass_claimed += claims.len() as u64;
             }
@@ -240,6 +286,7 @@ impl State {
                 let step = self.step_mut(&place.step)?;
                 step.passes += 1;
                 step.pass_claimed = 0;
+                step.cursor = None;
                 step.unmatched.clone_from(unmatched);
             }
             Body::Intent {
@@ -272,16 +319,50 @@ impl State {
             Body::Acting { place, counts, .. } => {
                 let step = self.step_mut(&place.step)?;
                 step.acting = true;
+                step.ran = Some(String::new());
+                step.acting_since = Some(at);
                 step.pending_counts.clone_from(counts);
             }
-            Body::Acted { place, error, .. } => {
+            Body::Acted {
+                place,
+                error,
+                again,
+            } => {
                 let step = self.step_mut(&place.step)?;
                 step.acting = false;
+                step.ran = Some(error.clone()).filter(|error| !again && !error.is_empty());
                 if error.is_empty() {
+                    step.job.iter_mut().for_each(|job| job.found = true);
                     for (field, count) in std::mem::take(&mut step.pending_counts) {
                         *step.counts.entry(field).or_default() += count;
                     }
                 }
+            }
+            Body::Job { place, job } => {
+                let step = self.step_mut(&place.step)?;
+                step.jobs = job.attempt;
+                job.ordinals().for_each(|_| step.grant.take(&job.row));
+                step.job = Some(JobState {
+                    job: (**job).clone(),
+                    since: at,
+                    found: false,
+                    end: None,
+                    ended: None,
+                });
+            }
+            Body::JobEnded { place, end, .. } => {
+                let step = self.step_mut(&place.step)?;
+                step.acting = false;
+                let Some(job) = &mut step.job else {
+                    return Err(format!("step `{}` has no batch job", place.step));
+                };
+                if matches!(end, JobEnd::NotStarted { .. }) {
+                    job.job
+                        .ordinals()
+                        .for_each(|_| step.grant.give_back(&job.job.row));
+                }
+                job.end = Some(end.clone());
+                job.ended = Some(at);
             }
             Body::Polled { place, status } => self.step_mut(&place.step)?.polled.clone_from(status),
             Body::Iterated { step, .. } => self.step_mut(step)?.iterated = Some(at),
@@ -297,10 +378,14 @@ impl State {
                 let step = self.step_mut(&step)?;
                 step.claimed = step.claimed.saturating_sub(1);
             }
+            Body::Selected { place, found } => {
+                self.step_mut(&place.step)?.selected = Some((**found).clone());
+            }
             Body::Retried { .. }
             | Body::Outcome { .. }
             | Body::Settled { .. }
             | Body::Verified { .. }
+            | Body::FoundClosed { .. }
             | Body::LimitHit { .. }
             | Body::Parked { .. }
             | Body::Interrupted { .. } => {}
@@ -328,9 +413,14 @@ impl State {
         step.passes = 0;
         step.claimed = 0;
         step.pass_claimed = 0;
+        step.cursor = None;
         step.acting = false;
+        step.ran = None;
         step.note = None;
         step.polled.clear();
+        // One that still runs is followed, whatever iteration began it.
+        step.job = step.job.take().filter(|job| job.end.is_none());
+        step.jobs = 0;
         Ok(())
     }
 
@@ -363,6 +453,9 @@ impl State {
                 step.grant.answered(grants, expires);
             }
             step.note = Some((by.to_owned(), note.to_owned()));
+            if matches!(what, Question::Command { .. }) {
+                step.agreed = Some(what);
+            }
         }
     }
 
@@ -379,6 +472,10 @@ impl State {
         step.output = output.clone();
         step.message = message.to_owned();
         step.unknown = status == StepStatus::Rehearsed && output.is_null();
+        if status.passes() {
+            step.acting = false;
+            step.ran = None;
+        }
         if step.unknown {
             self.outputs.remove(&place.step);
         } else {
@@ -390,7 +487,7 @@ impl State {
     /// What halted or failed is taken up again by whoever attaches.
     fn reopen(&mut self, at: Timestamp) {
         let attached = self.attached;
-        for step in self.steps.values_mut() {
+        for (id, step) in &mut self.steps {
             if step.ended.is_some_and(|status| !status.passes()) {
                 step.ended = None;
                 // Its time begins anew, and so does the proof of a canary that failed.
@@ -399,6 +496,14 @@ impl State {
                 step.canary_since.values_mut().for_each(|since| *since = at);
                 step.passes = 0;
                 step.pass_claimed = 0;
+                // A job that failed was reported; one that still runs is followed.
+                let compared = self
+                    .ledger
+                    .part(id)
+                    .is_none_or(|part| part.handed.is_empty());
+                if compared {
+                    step.job = step.job.take().filter(|job| job.end.is_none());
+                }
             }
         }
     }

@@ -7,13 +7,13 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::apply::{Held, WRITE_DEADLINE, Why};
 use super::{Judged, Machine, Problem, Written};
-use crate::decision::Verdict;
+use crate::decision::{INVALID_REFUSAL, Verdict};
 use crate::ledger::Life;
 use crate::plan::add_leftover;
-use crate::record::{Body, Ordinal, Outcome, Settlement};
+use crate::record::{Body, Ordinal, Outcome, Settlement, Treatment};
 
 /// Tries of a look that fails for a passing reason.
-const LOOK_TRIES: u32 = 5;
+pub(super) const LOOK_TRIES: u32 = 5;
 
 impl Machine {
     pub(super) fn judged(
@@ -40,10 +40,17 @@ impl Machine {
             self.memory.again.remove(&ordinal);
         }
         let (verdict, listed) = match judged {
+            Judged::Gone if self.is_named(&id) => {
+                self.not_found(ordinal);
+                return;
+            }
             Judged::Gone => {
-                self.emit(Body::Released {
+                self.emit(Body::Outcome {
                     ordinal,
-                    reason: "it does not exist any more".to_owned(),
+                    row: String::new(),
+                    outcome: Outcome::Skipped {
+                        reason: "not found".to_owned(),
+                    },
                 });
                 return;
             }
@@ -72,12 +79,26 @@ impl Machine {
                 row,
                 refusal,
                 message,
+                points,
             } => {
                 let row = row.map(|row| row_id(self, row)).unwrap_or_default();
+                // One Workflow and one event that is none to reset to: somebody has to choose another.
+                let alone = self
+                    .state
+                    .ledger
+                    .part(&id)
+                    .is_some_and(|part| part.listed == 1);
+                if refusal == INVALID_REFUSAL && alone {
+                    self.memory.halt.get_or_insert_with(|| message.clone());
+                }
                 self.emit(Body::Outcome {
                     ordinal,
                     row,
-                    outcome: Outcome::Refused { refusal, message },
+                    outcome: Outcome::Refused {
+                        refusal,
+                        message,
+                        points,
+                    },
                 });
             }
             Verdict::Unmatched => {
@@ -90,7 +111,7 @@ impl Machine {
                 });
             }
             // The look reads on until it needs nothing more.
-            Verdict::Read(_) => self.emit(Body::Released {
+            Verdict::Read(_) | Verdict::ReadFailure => self.emit(Body::Released {
                 ordinal,
                 reason: "its history could not be read".to_owned(),
             }),
@@ -100,8 +121,12 @@ impl Machine {
                 treatment,
                 write,
                 seen,
+                point,
             } => {
                 let row = row_id(self, row);
+                if treatment == Treatment::Signalled && self.has_its_signal(ordinal, &row) {
+                    return;
+                }
                 if self.may_write(&id, ordinal, &row) {
                     self.memory.looked.insert(ordinal, at);
                     self.memory.writes += 1;
@@ -124,14 +149,60 @@ impl Machine {
                     let what = does
                         .map(|strategy| strategy.call.does())
                         .unwrap_or_default();
+                    let effects = does
+                        .filter(|_| point.is_some())
+                        .map(|strategy| strategy.call.effects(point.as_deref(), false))
+                        .unwrap_or_default();
                     self.emit(Body::Outcome {
                         ordinal,
                         row,
-                        outcome: Outcome::Would { what },
+                        outcome: Outcome::Would {
+                            what,
+                            point,
+                            effects,
+                        },
                     });
                 }
             }
         }
+    }
+
+    /// A Workflow gets a step's Signal once, whichever of its runs took it. True where this run gets none:
+    /// then that is decided here, or it waits for what becomes of another run.
+    pub(super) fn has_its_signal(&mut self, ordinal: Ordinal, row: &str) -> bool {
+        let entry = self.state.ledger.entry(ordinal);
+        let (step, key) = (entry.step.clone(), entry.key.clone());
+        let others = self.state.ledger.runs(&step, &key.workflow_id);
+        let mut waits = false;
+        for other in others.into_iter().filter(|other| *other != ordinal) {
+            let entry = self.state.ledger.entry(other);
+            let run = &entry.key.run_id;
+            let reason = match entry.life {
+                Life::Done => format!("already signalled (run {run})"),
+                Life::Unknown => format!("nobody knows whether run {run} got the Signal"),
+                Life::Intended | Life::InDoubt | Life::Handed => {
+                    waits = true;
+                    continue;
+                }
+                Life::Claimed
+                | Life::Skipped
+                | Life::Refused
+                | Life::Failed
+                | Life::Released
+                | Life::Would => continue,
+            };
+            self.emit(Body::Outcome {
+                ordinal,
+                row: row.to_owned(),
+                outcome: Outcome::Skipped { reason },
+            });
+            return true;
+        }
+        if waits {
+            let due = self.now + SignedDuration::from_secs(1);
+            self.memory.again.insert(ordinal, (0, due));
+        }
+        waits
     }
 
     /// Whether a write to `row` may happen now; if not, holds the claim back or decides it.
@@ -203,7 +274,7 @@ impl Machine {
         true
     }
 
-    fn hit_limit(&mut self, id: &str, limit: &str, value: u64, bound: u64) {
+    pub(super) fn hit_limit(&mut self, id: &str, limit: &str, value: u64, bound: u64) {
         if self.memory.halt.is_none() {
             let place = self.state.place_of(id);
             self.emit(Body::LimitHit {
@@ -289,7 +360,9 @@ impl Machine {
                     .halt
                     .get_or_insert(format!("The target Version is refused: {message}"));
             }
-            Written::Ended(Outcome::Refused { refusal, message }) => {
+            Written::Ended(Outcome::Refused {
+                refusal, message, ..
+            }) => {
                 self.refused(ordinal, refusal, message);
                 self.unhold_canary(ordinal);
             }
@@ -339,7 +412,11 @@ impl Machine {
             self.emit(Body::Outcome {
                 ordinal,
                 row: String::new(),
-                outcome: Outcome::Refused { refusal, message },
+                outcome: Outcome::Refused {
+                    refusal,
+                    message,
+                    points: Vec::new(),
+                },
             });
         }
     }

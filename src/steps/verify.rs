@@ -14,7 +14,7 @@ use crate::ledger::Life;
 use crate::record::{Body, Health, Ordinal, Place, StepStatus};
 
 /// Pause between two rounds.
-const ROUND: SignedDuration = SignedDuration::from_secs(5);
+pub(super) const ROUND: SignedDuration = SignedDuration::from_secs(5);
 
 /// A round of looks.
 #[derive(Clone, Debug, Default)]
@@ -125,6 +125,7 @@ impl Machine {
                 target: entry.target.clone(),
                 attempt: entry.attempt,
                 moved: entry.ended,
+                woken: entry.is_woken(),
             });
         }
         effects

@@ -36,7 +36,10 @@ impl Machine {
 
     fn turn(&mut self, room: &mut Room<'_>) -> Vec<Effect> {
         if let Some(signal) = self.memory.stopping.clone() {
-            return self.stop_when_idle(Finish::Interrupted, Body::Interrupted { signal });
+            let current = self.state.current();
+            let notes = current.and_then(|place| self.job_note(&place.step));
+            let notes = notes.into_iter().collect();
+            return self.stop_when_idle(Finish::Interrupted, Body::Interrupted { signal, notes });
         }
         if let Some(reason) = self.memory.parking.clone() {
             return self.stop_when_idle(Finish::Parked, Body::Parked { reason });
@@ -254,19 +257,23 @@ impl Machine {
         if self.is_idle() && self.timed_out(place) {
             let elapsed = self.state.elapsed(&place.step, self.now);
             let output = self.current_output(&place.step);
-            self.end(
-                place,
-                StepStatus::Halted,
-                output,
-                &format!("It took longer than its timeout ({elapsed:#})."),
-            );
+            let note = self.job_note(&place.step).unwrap_or_default();
+            let message = format!("It took longer than its timeout ({elapsed:#}). {note}");
+            self.end(place, StepStatus::Halted, output, message.trim());
             return Vec::new();
         }
         match self.subject_of(&place.step) {
             Some(Subject::Service) => self.work_service(place),
             Some(Subject::Person) => self.work_manual(place),
             Some(Subject::Run) => self.work_run(place),
-            Some(Subject::Ledger) => self.work_verify(place, room),
+            Some(Subject::Program) => self.work_command(place),
+            Some(Subject::Ledger) => match self.action_of(&place.step) {
+                Some((action, _)) if action == "workflows.wait_closed" => {
+                    self.work_closed(place, room)
+                }
+                _ => self.work_verify(place, room),
+            },
+            Some(Subject::Workflow) if self.is_batch(&place.step) => self.work_batch(place, room),
             Some(Subject::Decision | Subject::Workflow) => self.work_apply(place, room),
             None => Vec::new(),
         }
@@ -379,7 +386,7 @@ impl Machine {
     /// Output as it stands, for a step that ends early.
     pub(crate) fn current_output(&self, id: &str) -> Value {
         match self.subject_of(id) {
-            Some(Subject::Decision | Subject::Workflow) => self.applied_output(id),
+            Some(Subject::Decision | Subject::Workflow) => self.batch_output(id),
             _ => self.blank_output(id),
         }
     }

@@ -5,12 +5,15 @@
 //! RESOURCE_EXHAUSTED first). What a job did to one Workflow is nowhere in its description: only counts,
 //! and those only by pages of the listing.
 
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
 use temporalio_protos::temporal::api::batch::v1::{
     BatchOperationCancellation, BatchOperationInfo, BatchOperationReset, BatchOperationSignal,
     BatchOperationTermination, BatchOperationUpdateWorkflowExecutionOptions,
 };
 use temporalio_protos::temporal::api::common::v1::{
-    Header, Payloads, ResetOptions, WorkflowExecution, reset_options,
+    Payloads, ResetOptions, WorkflowExecution, reset_options,
 };
 use temporalio_protos::temporal::api::enums::v1::{BatchOperationState, BatchOperationType};
 use temporalio_protos::temporal::api::workflowservice::v1::start_batch_operation_request::Operation;
@@ -21,7 +24,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 
 use super::convert::time_of;
 use super::reads::absent;
-use super::writes::{OVERRIDE_PATH, exclusion, move_to, options};
+use super::writes::{OVERRIDE_PATH, exclusion, header, move_to, options};
 use super::{CallError, Cause, Reapply, Rpc, Temporal, convert};
 use crate::survey::{BatchJob, BatchKind, BatchState, Override, WorkflowKey};
 
@@ -42,7 +45,7 @@ pub enum BatchOperation {
         /// Where to.
         to: BatchResetPoint,
         /// What is not applied again; empty applies all.
-        exclude: std::collections::BTreeSet<Reapply>,
+        exclude: BTreeSet<Reapply>,
         /// Where the new run goes.
         target: Option<Override>,
     },
@@ -56,9 +59,9 @@ pub enum BatchOperation {
         /// The Signal's name.
         name: String,
         /// Its arguments.
-        input: Payloads,
+        input: Vec<Value>,
         /// Its headers.
-        header: Header,
+        headers: BTreeMap<String, Value>,
     },
     /// Requests its cancellation.
     Cancel,
@@ -116,7 +119,12 @@ impl Temporal {
                 (String::new(), keys.iter().map(convert::execution).collect())
             }
         };
-        let message = self.start_batch_message(call, visibility_query, executions);
+        let input = match &call.operation {
+            BatchOperation::Signal { input, .. } => self.arguments(rpc, input).await?,
+            _ => None,
+        };
+        let operation = operation(call, input);
+        let message = self.start_batch_message(call, operation, visibility_query, executions);
         self.write(rpc, message, |mut service, request| async move {
             service.start_batch_operation(request).await
         })
@@ -129,6 +137,7 @@ impl Temporal {
     fn start_batch_message(
         &self,
         call: &BatchCall,
+        operation: Operation,
         visibility_query: String,
         executions: Vec<WorkflowExecution>,
     ) -> StartBatchOperationRequest {
@@ -139,7 +148,7 @@ impl Temporal {
             reason: call.reason.clone(),
             executions,
             max_operations_per_second: call.rate,
-            operation: Some(operation(call)),
+            operation: Some(operation),
             ..Default::default()
         }
     }
@@ -198,7 +207,8 @@ impl Temporal {
     }
 }
 
-fn operation(call: &BatchCall) -> Operation {
+/// `input` are a Signal's arguments, as the Workers read them.
+fn operation(call: &BatchCall, input: Option<Payloads>) -> Operation {
     let identity = call.identity.clone();
     match &call.operation {
         BatchOperation::Reset {
@@ -235,16 +245,14 @@ fn operation(call: &BatchCall) -> Operation {
             update.update_mask.get_or_insert_default().paths = vec![OVERRIDE_PATH.to_owned()];
             Operation::UpdateWorkflowOptionsOperation(update)
         }
-        BatchOperation::Signal {
-            name,
-            input,
-            header,
-        } => Operation::SignalOperation(BatchOperationSignal {
-            signal: name.clone(),
-            input: Some(input.clone()),
-            header: Some(header.clone()),
-            identity,
-        }),
+        BatchOperation::Signal { name, headers, .. } => {
+            Operation::SignalOperation(BatchOperationSignal {
+                signal: name.clone(),
+                input,
+                header: header(headers),
+                identity,
+            })
+        }
         BatchOperation::Cancel => {
             Operation::CancellationOperation(BatchOperationCancellation { identity })
         }

@@ -251,6 +251,7 @@ pub(super) fn look(response: DescribeWorkflowExecutionResponse, at: Timestamp) -
         parent_running: None,
         run_timeout_seconds: seconds_of!(config.workflow_run_timeout),
         execution_timeout_seconds: seconds_of!(config.workflow_execution_timeout),
+        cancel_requested: extended.cancel_requested,
         last_reset: time_of!(extended.last_reset_time),
         listed: listed(info)?,
     })

@@ -2,12 +2,11 @@
 
 use jiff::Timestamp;
 use temporalio_protos::temporal::api::failure::v1::Failure;
-use temporalio_protos::temporal::api::history::v1::{
-    WorkflowExecutionStartedEventAttributes, WorkflowTaskFailedEventAttributes,
-};
+use temporalio_protos::temporal::api::history::v1::WorkflowTaskFailedEventAttributes;
 
 use super::*;
 use crate::survey::{Behavior, CurrentRun, Listed, PendingTask, ResetOrigin, Status, WorkflowKey};
+use temporalio_protos::temporal::api::common::v1::Payload;
 
 fn look(history_length: i64) -> Look {
     Look {
@@ -41,6 +40,7 @@ fn look(history_length: i64) -> Look {
         parent_running: None,
         run_timeout_seconds: 0,
         execution_timeout_seconds: 0,
+        cancel_requested: false,
         last_reset: None,
     }
 }
@@ -56,124 +56,59 @@ fn events(letters: &str) -> Vec<HistoryEvent> {
 }
 
 fn event(letter: char, event_id: i64) -> HistoryEvent {
-    let kind = match letter {
-        'S' => EventType::WorkflowExecutionStarted,
-        's' => EventType::WorkflowTaskScheduled,
-        't' => EventType::WorkflowTaskStarted,
-        'c' => EventType::WorkflowTaskCompleted,
-        'f' | 'R' => EventType::WorkflowTaskFailed,
-        'o' => EventType::WorkflowTaskTimedOut,
-        'A' => EventType::ActivityTaskCompleted,
-        'g' => EventType::WorkflowExecutionSignaled,
-        'u' => EventType::WorkflowExecutionUpdateAccepted,
-        _ => EventType::TimerStarted,
-    };
+    use Attributes as A;
     let attributes = match letter {
-        'S' => Some(Attributes::WorkflowExecutionStartedEventAttributes(
-            WorkflowExecutionStartedEventAttributes::default(),
-        )),
-        'R' => Some(Attributes::WorkflowTaskFailedEventAttributes(
-            WorkflowTaskFailedEventAttributes {
-                cause: WorkflowTaskFailedCause::ResetWorkflow.into(),
-                started_event_id: event_id - 1,
-                base_run_id: "base".to_owned(),
-                new_run_id: "r".to_owned(),
-                failure: Some(Failure {
-                    message: "INC-1".to_owned(),
-                    ..Default::default()
-                }),
+        'S' => A::WorkflowExecutionStartedEventAttributes(Default::default()),
+        's' => A::WorkflowTaskScheduledEventAttributes(Default::default()),
+        't' => A::WorkflowTaskStartedEventAttributes(Default::default()),
+        'c' => A::WorkflowTaskCompletedEventAttributes(Default::default()),
+        'f' => A::WorkflowTaskFailedEventAttributes(Default::default()),
+        'o' => A::WorkflowTaskTimedOutEventAttributes(Default::default()),
+        'A' => A::ActivityTaskCompletedEventAttributes(Default::default()),
+        'g' => A::WorkflowExecutionSignaledEventAttributes(Default::default()),
+        'u' => A::WorkflowExecutionUpdateAcceptedEventAttributes(Default::default()),
+        'R' => A::WorkflowTaskFailedEventAttributes(WorkflowTaskFailedEventAttributes {
+            cause: WorkflowTaskFailedCause::ResetWorkflow.into(),
+            started_event_id: event_id - 1,
+            base_run_id: "base".to_owned(),
+            new_run_id: "r".to_owned(),
+            failure: Some(Failure {
+                message: "INC-1".to_owned(),
                 ..Default::default()
-            },
-        )),
-        _ => None,
+            }),
+            ..Default::default()
+        }),
+        _ => A::MarkerRecordedEventAttributes(Default::default()),
     };
     HistoryEvent {
         event_id,
-        event_type: kind.into(),
-        attributes,
+        attributes: Some(attributes),
         ..Default::default()
     }
 }
 
-fn whole(letters: &str) -> Events {
-    Events {
-        front: events(letters),
-        ..Events::default()
+/// What a run of these events was made by, and whether a Worker ever got a task of it.
+fn gathered(letters: &str, look: &Look, run_id: &str) -> (Option<ResetOrigin>, bool) {
+    let mut gathered = Gathered::default();
+    for event in events(letters) {
+        gathered.take(&event, look, run_id);
     }
+    let dispatched = gathered.dispatched(look);
+    (gathered.origin, dispatched)
 }
 
-fn judged(letters: &str, need: HistoryNeed) -> HistoryLook {
+fn of(letters: &str) -> (Option<ResetOrigin>, bool) {
     let durable = i64::try_from(letters.len()).expect("short");
-    judge(whole(letters), need, &look(durable), "r")
-}
-
-fn point(letters: &str, need: HistoryNeed) -> Option<i64> {
-    judged(letters, need)
-        .reset_point
-        .map(|point| point.event_id)
-}
-
-const FIRST: HistoryNeed = HistoryNeed::FirstWorkflowTask;
-const LAST: HistoryNeed = HistoryNeed::LastWorkflowTask;
-
-#[test]
-fn the_first_and_the_last_completed_task() {
-    let letters = "Sstc..Astcg.stc..";
-    assert_eq!(
-        (point(letters, FIRST), point(letters, LAST)),
-        (Some(4), Some(15))
-    );
-    let stuck = "Sstc.Astfstf";
-    assert_eq!(
-        (point(stuck, FIRST), point(stuck, LAST)),
-        (Some(4), Some(4)),
-        "completed, not failed"
-    );
-}
-
-#[test]
-fn what_follows_the_point_is_counted() {
-    let point = judged("SstcgA.guAstf", FIRST).reset_point.expect("a point");
-    assert_eq!(
-        (
-            point.signals_after,
-            point.updates_after,
-            point.activities_after
-        ),
-        (2, 1, 2)
-    );
-    assert_eq!(point.events_after, 9);
-}
-
-#[test]
-fn without_a_completed_task_the_first_durable_failed_one_will_do_and_there_is_no_last() {
-    assert_eq!(
-        (point("Sstfsto", FIRST), point("Sstfsto", LAST)),
-        (Some(4), None)
-    );
-    assert_eq!(point("Sst", FIRST), None);
-    assert_eq!(point("S", LAST), None);
-}
-
-#[test]
-fn transient_events_of_a_retrying_task_are_no_reset_points() {
-    let with_transient = judge(whole("Sstfstc"), FIRST, &look(4), "r");
-    assert_eq!(
-        with_transient.reset_point.map(|point| point.event_id),
-        Some(4)
-    );
+    gathered(letters, &look(durable), "r")
 }
 
 #[test]
 fn dispatched() {
-    assert!(!judged("S", FIRST).dispatched);
-    assert!(!judged("Ss", FIRST).dispatched);
-    assert!(judged("Sst", FIRST).dispatched);
-    assert!(
-        !judged("SstR.s", FIRST).dispatched,
-        "the reset's own task was given to nobody"
-    );
-    assert!(judged("SstR.st", FIRST).dispatched);
+    assert!(!of("S").1);
+    assert!(!of("Ss").1);
+    assert!(of("Sst").1);
+    assert!(!of("SstR.s").1, "the reset's own task was given to nobody");
+    assert!(of("SstR.st").1);
     let retrying = PendingTask {
         started: false,
         attempt: 2,
@@ -185,10 +120,7 @@ fn dispatched() {
         pending_task: Some(retrying),
         ..look(2)
     };
-    assert!(
-        judge(whole("Ss"), FIRST, &look, "r").dispatched,
-        "a second attempt had a first"
-    );
+    assert!(gathered("Ss", &look, "r").1, "a second attempt had a first");
 }
 
 #[test]
@@ -197,58 +129,119 @@ fn which_reset_made_the_run() {
         base_run_id: "base".to_owned(),
         reason: "INC-1".to_owned(),
     };
-    assert_eq!(judged("SstR.stc", LAST).made_by_reset, Some(expected));
-    assert_eq!(
-        judged("Sstfstc", LAST).made_by_reset,
-        None,
-        "an ordinary failure is no reset"
-    );
-    let of_a_base = judge(whole("SstR.stc"), LAST, &look(8), "another run");
-    assert_eq!(
-        of_a_base.made_by_reset, None,
-        "that reset made a base of this run"
-    );
+    assert_eq!(of("SstR.stc").0, Some(expected));
+    assert_eq!(of("Sstfstc").0, None, "an ordinary failure is no reset");
+    let of_a_base = gathered("SstR.stc", &look(8), "another run");
+    assert_eq!(of_a_base.0, None, "that reset made a base of this run");
 }
 
 #[test]
 fn the_start_event_comes_back_as_it_was() {
-    let text = judged("Sst", HistoryNeed::Start)
-        .start
-        .expect("a start event");
-    assert_eq!(convert::event_from_text(&text), Some(event('S', 1)));
+    let start = event('S', 1);
+    assert!(is_start(&start));
+    let text = convert::event_to_text(&start);
+    assert_eq!(convert::event_from_text(&text), Some(start));
     assert_eq!(convert::event_from_text("not base64!"), None);
 }
 
 #[test]
-fn truncated_only_where_the_unread_part_could_hold_the_answer() {
-    let split = |back: &str| {
-        let mut back = events(back);
-        back.iter_mut().for_each(|event| event.event_id += 1000);
-        Events {
-            front: events("Sstc."),
-            back,
-            truncated: true,
-        }
+fn events_are_told_in_short() {
+    use temporalio_protos::temporal::api::common::v1::ActivityType;
+    use temporalio_protos::temporal::api::history::v1::{
+        ActivityTaskCompletedEventAttributes, ActivityTaskScheduledEventAttributes,
+        WorkflowExecutionSignaledEventAttributes,
     };
-    let far = look(2000);
-    let found = judge(split("..stc.g"), LAST, &far, "r");
+    let brief = |attributes, inputs| {
+        brief(
+            &HistoryEvent {
+                event_id: 7,
+                attributes: Some(attributes),
+                ..Default::default()
+            },
+            inputs,
+        )
+    };
+    let signal = |payloads: Vec<Payload>| {
+        Attributes::WorkflowExecutionSignaledEventAttributes(
+            WorkflowExecutionSignaledEventAttributes {
+                signal_name: "spend".to_owned(),
+                input: Some(Payloads { payloads }),
+                ..Default::default()
+            },
+        )
+    };
+    let json = |value: serde_json::Value| payload::encode(&value);
+    let told = brief(signal(vec![json(500.into())]), true);
     assert_eq!(
-        found
-            .reset_point
-            .map(|point| (point.event_id, point.signals_after)),
-        Some((1005, 1))
+        (told.kind, told.name.as_str()),
+        (Kind::Of(Sort::Signal), "spend")
     );
-    assert!(!found.truncated);
-
-    let first = judge(split("..g"), FIRST, &far, "r");
-    assert!(first.truncated, "signals in the middle were not counted");
-
-    let reset = Look {
-        last_reset: Some(Timestamp::UNIX_EPOCH),
-        ..far
+    assert_eq!(told.input, Some(500.into()));
+    let two = brief(signal(vec![json(1.into()), json("a".into())]), true);
+    assert_eq!(two.input, Some(serde_json::json!([1, "a"])));
+    assert_eq!(
+        brief(signal(vec![]), true).input,
+        Some(serde_json::Value::Null)
+    );
+    assert_eq!(
+        brief(signal(vec![json(500.into())]), false).input,
+        None,
+        "not decoded where nobody asks"
+    );
+    let sealed = Payload {
+        data: vec![1, 2, 3],
+        ..Default::default()
     };
-    assert!(
-        judge(split("..stc"), LAST, &reset, "r").truncated,
-        "the reset's event is in the middle"
+    assert_eq!(brief(signal(vec![sealed]), true).input, None);
+
+    let scheduled = brief(
+        Attributes::ActivityTaskScheduledEventAttributes(ActivityTaskScheduledEventAttributes {
+            activity_type: Some(ActivityType {
+                name: "Charge".to_owned(),
+            }),
+            ..Default::default()
+        }),
+        false,
     );
+    assert_eq!(scheduled.name, "Charge");
+    let done = brief(
+        Attributes::ActivityTaskCompletedEventAttributes(ActivityTaskCompletedEventAttributes {
+            scheduled_event_id: 5,
+            ..Default::default()
+        }),
+        false,
+    );
+    assert_eq!((done.kind, done.of), (Kind::Of(Sort::ActivityCompleted), 5));
+    assert_eq!(
+        cause(WorkflowTaskFailedCause::NonDeterministicError),
+        "non_deterministic_error"
+    );
+}
+
+#[test]
+#[allow(deprecated)] // what older Workers report
+fn a_build_is_known_by_any_of_its_names() {
+    use temporalio_protos::temporal::api::common::v1::WorkerVersionStamp;
+    use temporalio_protos::temporal::api::deployment::v1::WorkerDeploymentVersion;
+    let by_checksum = WorkflowTaskCompletedEventAttributes {
+        binary_checksum: "sum".to_owned(),
+        ..Default::default()
+    };
+    assert_eq!(build(&by_checksum), "sum");
+    let by_stamp = WorkflowTaskCompletedEventAttributes {
+        worker_version: Some(WorkerVersionStamp {
+            build_id: "stamp".to_owned(),
+            ..Default::default()
+        }),
+        ..by_checksum
+    };
+    assert_eq!(build(&by_stamp), "stamp");
+    let by_version = WorkflowTaskCompletedEventAttributes {
+        deployment_version: Some(WorkerDeploymentVersion {
+            deployment_name: "orders".to_owned(),
+            build_id: "v2".to_owned(),
+        }),
+        ..by_stamp
+    };
+    assert_eq!(build(&by_version), "v2");
 }

@@ -7,9 +7,12 @@
 
 mod batch;
 mod convert;
+mod failures;
 mod history;
 mod outcome;
 mod pace;
+mod payloads;
+mod query;
 mod reads;
 mod writes;
 
@@ -25,11 +28,13 @@ use crate::connection::Connection;
 use crate::survey::Listed;
 
 pub use batch::{BatchCall, BatchOperation, BatchResetPoint, BatchScope};
-pub use history::Termination;
+pub use history::{Found, Termination};
 pub use outcome::{CallError, CallKind, Cause, Meaning, Rpc, Verdict, code_name};
-pub use writes::{Reapply, ResetCall, RestartCall};
+pub use payloads::Shown;
+pub use query::{QueryCall, Reply};
+pub use writes::{Reapply, ResetCall, RestartCall, SignalCall};
 
-use pace::{Backoff, VisibilityBudget};
+use pace::{Backoff, Spread, VisibilityBudget};
 
 /// How long a read is tried again before its error is given up to the caller.
 const READ_PATIENCE: Duration = Duration::from_secs(60);
@@ -44,6 +49,7 @@ pub struct Temporal {
     namespace_id: Arc<OnceLock<String>>,
     patience: Duration,
     clock: Clock,
+    spread: Arc<Spread>,
 }
 
 /// One page of a listing.
@@ -64,13 +70,16 @@ impl Temporal {
             namespace_id: Arc::default(),
             patience: READ_PATIENCE,
             clock: Clock::real(),
+            spread: Arc::new(Spread::random()),
         }
     }
 
-    /// Dates looks by this clock in place of the wall clock; a rehearsal has its own.
+    /// Dates looks by this clock in place of the wall clock: a rehearsal has its own, and its pauses are
+    /// the same each time.
     #[must_use]
     pub fn with_clock(mut self, clock: Clock) -> Self {
         self.clock = clock;
+        self.spread = Arc::new(Spread::fixed());
         self
     }
 
@@ -126,8 +135,11 @@ impl Temporal {
             if error.meaning.verdict != Verdict::Retry {
                 return Err(error);
             }
-            match backoff.next() {
-                Some(pause) => tokio::time::sleep(pause).await,
+            match backoff.next(&self.spread) {
+                Some(pause) => {
+                    tracing::warn!(%rpc, code = error.code_name(), ?pause, "a read is tried again");
+                    tokio::time::sleep(pause).await;
+                }
                 None => return Err(error.after(backoff.attempts(), self.patience)),
             }
         }

@@ -37,6 +37,9 @@ pub enum Rpc {
     StopBatchOperation,
     DescribeBatchOperation,
     ListBatchOperations,
+    RequestCancelWorkflowExecution,
+    SignalWorkflowExecution,
+    QueryWorkflow,
 }
 
 /// What a call may do to the world.
@@ -66,16 +69,20 @@ impl Rpc {
             | Self::DescribeWorkerDeployment
             | Self::DescribeWorkerDeploymentVersion
             | Self::DescribeBatchOperation
-            | Self::ListBatchOperations => CallKind::Read,
+            | Self::ListBatchOperations
+            | Self::QueryWorkflow => CallKind::Read,
             Self::UpdateWorkflowExecutionOptions
             | Self::SetWorkerDeploymentCurrentVersion
             | Self::SetWorkerDeploymentRampingVersion
             | Self::DeleteWorkerDeploymentVersion
             | Self::TerminateWorkflowExecution
+            | Self::RequestCancelWorkflowExecution
             // The job id: a second job of the same id is refused.
             | Self::StartBatchOperation
             | Self::StopBatchOperation => CallKind::Idempotent,
-            Self::ResetWorkflowExecution | Self::StartWorkflowExecution => CallKind::NonIdempotent,
+            Self::ResetWorkflowExecution
+            | Self::StartWorkflowExecution
+            | Self::SignalWorkflowExecution => CallKind::NonIdempotent,
         }
     }
 
@@ -118,6 +125,8 @@ pub enum Verdict {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Cause {
+    /// The call could not be put together, and was not sent.
+    Unsent,
     /// The Workflow Execution is closed.
     AlreadyClosed,
     /// There is no such Workflow or run.
@@ -231,7 +240,7 @@ impl CallError {
     pub(super) fn unsendable(rpc: Rpc, message: impl Into<String>) -> Self {
         let meaning = Meaning {
             verdict: Verdict::Fail,
-            cause: Cause::Other,
+            cause: Cause::Unsent,
         };
         Self {
             rpc,
@@ -404,7 +413,10 @@ fn not_found(rpc: Rpc, message: &str) -> Cause {
             | Rpc::GetWorkflowExecutionHistoryReverse
             | Rpc::UpdateWorkflowExecutionOptions
             | Rpc::TerminateWorkflowExecution
-            | Rpc::ResetWorkflowExecution => Cause::WorkflowNotFound,
+            | Rpc::ResetWorkflowExecution
+            | Rpc::RequestCancelWorkflowExecution
+            | Rpc::SignalWorkflowExecution
+            | Rpc::QueryWorkflow => Cause::WorkflowNotFound,
             Rpc::DescribeBatchOperation | Rpc::StopBatchOperation => Cause::BatchNotFound,
             Rpc::StartBatchOperation
             | Rpc::ListBatchOperations
@@ -493,6 +505,7 @@ fn explain(meaning: Meaning) -> &'static str {
             "the credential may not do this: ask for access, or use another one"
         }
         Cause::DryRun => "a dry run does not write",
+        Cause::Unsent => "the call cannot be made",
         Cause::Unsupported => "this service does not offer the call",
         Cause::NoAnswer => match meaning.verdict {
             Verdict::InDoubt => "no answer came, so it may have happened",

@@ -11,7 +11,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
 
 use super::{CallError, Cause, Page, Rpc, Temporal, Verdict, convert};
 use crate::survey::{
-    CurrentRun, Look, Preflight, Routing, Status, Version, VersionInfo, WorkflowKey,
+    CurrentRun, Listed, Look, Preflight, Routing, Status, Version, VersionInfo, WorkflowKey,
 };
 
 impl Temporal {
@@ -53,10 +53,24 @@ impl Temporal {
             namespace: self.namespace(),
             namespace_id,
             identity: self.identity(),
+            ui: self.connection.ui().map(str::to_owned),
             server_version: system?.server_version,
             attributes,
             unknown,
         })
+    }
+
+    /// One small call, tried once.
+    ///
+    /// # Errors
+    /// The service does not answer.
+    pub async fn ping(&self) -> Result<(), CallError> {
+        let request = self.request(GetSystemInfoRequest::default());
+        let mut service = self.connection.workflow_service();
+        match service.get_system_info(request).await {
+            Ok(_) => Ok(()),
+            Err(status) => Err(CallError::of(Rpc::GetSystemInfo, &status)),
+        }
     }
 
     /// Names and types, system attributes included.
@@ -193,6 +207,21 @@ impl Temporal {
         }
         look.parent_running = parent?;
         Ok(Some(look))
+    }
+
+    /// What Describe says about a Workflow, in the shape of a listing: one call, for telling whether it is there and
+    /// which run it has. An empty Run ID means the current run.
+    pub async fn find(&self, key: &WorkflowKey) -> Result<Option<Listed>, CallError> {
+        let Some(response) = self.describe(key).await? else {
+            return Ok(None);
+        };
+        let look = convert::look(response, self.clock.now()).ok_or_else(|| {
+            CallError::unusable(
+                Rpc::DescribeWorkflowExecution,
+                "a reply without the Workflow",
+            )
+        })?;
+        Ok(Some(look.listed))
     }
 
     /// The run that a Workflow ID has now; none where it has none.

@@ -1,8 +1,10 @@
 //! Writes. Each is one call; who wants it again must look first.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use temporalio_protos::temporal::api::common::v1::Header;
 use temporalio_protos::temporal::api::enums::v1::{
     ResetReapplyExcludeType, WorkflowIdConflictPolicy, WorkflowIdReusePolicy,
 };
@@ -15,13 +17,15 @@ use temporalio_protos::temporal::api::workflow::v1::{
     PostResetOperation, WorkflowExecutionOptions,
 };
 use temporalio_protos::temporal::api::workflowservice::v1::{
-    DeleteWorkerDeploymentVersionRequest, ResetWorkflowExecutionRequest,
-    SetWorkerDeploymentCurrentVersionRequest, SetWorkerDeploymentRampingVersionRequest,
+    DeleteWorkerDeploymentVersionRequest, RequestCancelWorkflowExecutionRequest,
+    ResetWorkflowExecutionRequest, SetWorkerDeploymentCurrentVersionRequest,
+    SetWorkerDeploymentRampingVersionRequest, SignalWorkflowExecutionRequest,
     StartWorkflowExecutionRequest, TerminateWorkflowExecutionRequest,
     UpdateWorkflowExecutionOptionsRequest,
 };
 
 use super::{CallError, Rpc, Temporal, convert};
+use crate::payload;
 use crate::survey::{Override, Version, WorkflowKey};
 
 /// The only option that is ever updated.
@@ -69,6 +73,32 @@ pub struct RestartCall {
     pub terminate_existing: bool,
     /// Where the new run goes.
     pub target: Option<Override>,
+}
+
+/// A Signal to one run.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SignalCall {
+    /// The run; its Run ID must be there, else a successor could get the Signal a second time.
+    pub key: WorkflowKey,
+    /// The Signal's name.
+    pub name: String,
+    /// Its arguments.
+    pub input: Vec<Value>,
+    /// Its headers.
+    pub headers: BTreeMap<String, Value>,
+    /// Makes the call idempotent for this run.
+    pub request_id: String,
+}
+
+/// Headers on the wire. The SDKs encode them with the default converter, and their codec leaves them
+/// alone unless told.
+pub(super) fn header(values: &BTreeMap<String, Value>) -> Option<Header> {
+    (!values.is_empty()).then(|| Header {
+        fields: values
+            .iter()
+            .map(|(name, value)| (name.clone(), payload::encode(value)))
+            .collect(),
+    })
 }
 
 impl Temporal {
@@ -203,6 +233,60 @@ impl Temporal {
         };
         self.write(Rpc::TerminateWorkflowExecution, message, |mut service, request| async move {
             service.terminate_workflow_execution(request).await
+        })
+        .await
+        .map(|_| ())
+    }
+
+    /// Asks a run to cancel. The service says OK for a closed one, too: look first.
+    pub async fn cancel(
+        &self,
+        key: &WorkflowKey,
+        reason: &str,
+        request_id: &str,
+    ) -> Result<(), CallError> {
+        let message = RequestCancelWorkflowExecutionRequest {
+            namespace: self.namespace(),
+            workflow_execution: Some(convert::execution(key)),
+            identity: self.identity(),
+            request_id: request_id.to_owned(),
+            reason: reason.to_owned(),
+            ..Default::default()
+        };
+        self.write(
+            Rpc::RequestCancelWorkflowExecution,
+            message,
+            |mut service, request| async move {
+                service.request_cancel_workflow_execution(request).await
+            },
+        )
+        .await
+        .map(|_| ())
+    }
+
+    /// Sends a Signal. A run takes a request id once: measured on server 1.32, also across its restart,
+    /// while the Signal waits behind a Workflow Task, and when the run is closed by then. The runs that
+    /// follow it (continued as new, reset) do not know its request ids.
+    pub async fn signal(&self, call: &SignalCall) -> Result<(), CallError> {
+        let rpc = Rpc::SignalWorkflowExecution;
+        if call.key.run_id.is_empty() || call.request_id.is_empty() {
+            return Err(CallError::unsendable(
+                rpc,
+                "a Signal needs the Run ID and a request id, else it could arrive twice",
+            ));
+        }
+        let message = SignalWorkflowExecutionRequest {
+            namespace: self.namespace(),
+            workflow_execution: Some(convert::execution(&call.key)),
+            signal_name: call.name.clone(),
+            input: self.arguments(rpc, &call.input).await?,
+            identity: self.identity(),
+            request_id: call.request_id.clone(),
+            header: header(&call.headers),
+            ..Default::default()
+        };
+        self.write(rpc, message, |mut service, request| async move {
+            service.signal_workflow_execution(request).await
         })
         .await
         .map(|_| ())

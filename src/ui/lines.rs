@@ -368,6 +368,8 @@ pub(super) fn counts_in_words(counts: &Counts) -> String {
         (counts.started_over, "started over"),
         (counts.undone, "undone"),
         (counts.terminated, "terminated"),
+        (counts.cancelled, "asked to cancel"),
+        (counts.signalled, "signalled"),
         (counts.would, State::Would.words()),
         (counts.skipped, "skipped"),
         (counts.refused, "refused"),
@@ -426,11 +428,12 @@ fn of_step(body: &Body, say: &mut dyn FnMut(Tone, String)) {
             );
             say(Tone::Bad, text);
         }
-        Body::Interrupted { signal } => {
+        Body::Interrupted { signal, notes } => {
             say(
                 Tone::Warn,
                 format!("Interrupted by {signal}: nothing new is started"),
             );
+            notes.iter().for_each(|note| say(Tone::Warn, note.clone()));
         }
         _ => {}
     }

@@ -6,6 +6,7 @@
 
 mod lines;
 mod live;
+mod log;
 mod operator;
 mod questions;
 mod status;
@@ -24,6 +25,7 @@ pub use crate::report::{
 };
 pub use lines::{Line, Narrator};
 pub use live::LiveDisplay;
+pub use log::start as start_log;
 pub use operator::TerminalOperator;
 pub use questions::Asked;
 pub use status::status_lines;

@@ -13,12 +13,15 @@ use std::time::Duration;
 use futures::future::{BoxFuture, FutureExt};
 use inquire::error::{InquireError, InquireResult};
 use inquire::{Confirm, Text};
+use serde_json::{Map, Value};
 
 use super::Ui;
 use super::tty::{self, Modes};
+use crate::catalog::{FieldType, FormField};
 use crate::record::{Means, Question};
 use crate::report::{harmless, question_text};
 use crate::run::{Asking, Operator, Reply};
+use crate::runbook::outputs;
 
 /// A word that was mistyped this often declines.
 const TRIES: u32 = 3;
@@ -108,8 +111,8 @@ fn prompt(ui: &Ui, asking: &Asking, user: &str) -> Reply {
         ui.err_style(),
     );
     ui.prompt_text(&text);
-    let note = match answer(&asking.what, asking.word.as_deref(), &mut Terminal) {
-        Ok(Some(note)) => note,
+    let (note, form) = match answer(&asking.what, asking.word.as_deref(), &mut Terminal) {
+        Ok(Some(entered)) => entered,
         Ok(None) | Err(InquireError::OperationCanceled) => {
             return Reply::No {
                 by: user.to_owned(),
@@ -122,6 +125,7 @@ fn prompt(ui: &Ui, asking: &Asking, user: &str) -> Reply {
     Reply::Yes {
         by: user.to_owned(),
         note,
+        form,
         means: Means::Prompt,
     }
 }
@@ -148,12 +152,12 @@ impl Prompts for Terminal {
     }
 }
 
-/// The note where the answer is yes, none where it is no.
+/// The note and the form where the answer is yes, none where it is no.
 fn answer(
     what: &Question,
     word: Option<&str>,
     prompts: &mut dyn Prompts,
-) -> InquireResult<Option<String>> {
+) -> InquireResult<Option<(String, Map<String, Value>)>> {
     let agreed = match word {
         Some(word) => typed(word, prompts)?,
         None => prompts.confirm(match what {
@@ -163,12 +167,67 @@ fn answer(
     };
     match (agreed, what) {
         (false, _) => Ok(None),
-        (true, Question::Manual { .. }) => {
+        (true, Question::Manual { form, given, .. }) => {
+            let mut entered = Map::new();
+            for (name, field) in form.iter().filter(|(name, _)| !given.contains_key(*name)) {
+                if let Some(value) = enter(name, field, prompts)? {
+                    entered.insert(name.clone(), value);
+                }
+            }
             let note = prompts.text("Note:", "Goes into the journal; may be empty")?;
-            Ok(Some(note))
+            Ok(Some((note, entered)))
         }
-        (true, _) => Ok(Some(String::new())),
+        (true, _) => Ok(Some((String::new(), Map::new()))),
     }
+}
+
+/// Asks for a field until it fits; nothing is entered where the field has a default or may be empty.
+fn enter(name: &str, field: &FormField, prompts: &mut dyn Prompts) -> InquireResult<Option<Value>> {
+    let label = format!("{}:", harmless(name));
+    let help = help(field);
+    let mut shown = help.clone();
+    loop {
+        let text = prompts.text(&label, &harmless(&shown))?;
+        if text.trim().is_empty() {
+            if !outputs::must_be_entered(field) {
+                return Ok(None);
+            }
+            shown = format!("a value is needed; {help}");
+            continue;
+        }
+        match outputs::typed(field, &text) {
+            Ok(value) => return Ok(Some(value)),
+            Err(why) => shown = format!("{why}; {help}"),
+        }
+    }
+}
+
+fn help(field: &FormField) -> String {
+    let shown = |value: &Value| match value.as_str() {
+        Some(text) => text.to_owned(),
+        None => value.to_string(),
+    };
+    let mut parts = vec![field.description.clone()];
+    parts.push(match field.kind {
+        FieldType::List => "several with commas between them".to_owned(),
+        FieldType::Map => "KEY=VALUE with commas between them".to_owned(),
+        FieldType::Boolean => "true or false".to_owned(),
+        FieldType::Duration => "a duration such as 30s or 1h30m".to_owned(),
+        FieldType::Version => "DEPLOYMENT:BUILD".to_owned(),
+        FieldType::Integer => "a whole number".to_owned(),
+        FieldType::String | FieldType::Number => String::new(),
+    });
+    if let Some(choices) = &field.choices {
+        let choices: Vec<String> = choices.iter().map(shown).collect();
+        parts.push(format!("one of {}", choices.join(", ")));
+    }
+    if let Some(default) = &field.default {
+        parts.push(format!("empty takes {}", shown(default)));
+    } else if !field.required {
+        parts.push("may be empty".to_owned());
+    }
+    parts.retain(|part| !part.is_empty());
+    parts.join("; ")
 }
 
 fn typed(word: &str, prompts: &mut dyn Prompts) -> InquireResult<bool> {
@@ -202,6 +261,8 @@ mod tests {
     fn manual() -> Question {
         Question::Manual {
             instructions: "Stop the Workers".to_owned(),
+            form: Default::default(),
+            given: Map::new(),
         }
     }
 
@@ -216,7 +277,7 @@ mod tests {
     fn a_word_may_be_mistyped_twice() {
         let mut right = Script(vec![Ok("gud"), Ok(""), Ok("good ")]);
         let yes = answer(&changes(), Some("good"), &mut right).expect("no error");
-        assert_eq!(yes, Some(String::new()));
+        assert_eq!(yes, Some((String::new(), Map::new())));
         let mut wrong = Script(vec![Ok("a"), Ok("y"), Ok("yes"), Ok("good")]);
         let no = answer(&changes(), Some("good"), &mut wrong).expect("no error");
         assert_eq!(no, None);
@@ -226,12 +287,41 @@ mod tests {
     fn a_manual_task_asks_for_a_note_only_when_it_is_done() {
         let mut done = Script(vec![Ok("y"), Ok("by Bob")]);
         let yes = answer(&manual(), None, &mut done).expect("no error");
-        assert_eq!(yes.as_deref(), Some("by Bob"));
+        assert_eq!(yes, Some(("by Bob".to_owned(), Map::new())));
         let mut not_done = Script(vec![Ok("n")]);
         assert_eq!(
             answer(&manual(), None, &mut not_done).expect("no error"),
             None
         );
+    }
+
+    #[test]
+    fn a_form_is_asked_field_by_field_until_each_fits() {
+        let form = serde_json::json!({
+            "ticket": { "type": "string", "pattern": "^[A-Z]+-[0-9]+$" },
+            "count": { "type": "integer", "default": 3 },
+            "hosts": { "type": "list", "required": false },
+            "region": { "type": "string" },
+        });
+        let task = Question::Manual {
+            instructions: "Look".to_owned(),
+            form: serde_json::from_value(form).expect("a form"),
+            given: Map::from_iter([("region".to_owned(), "eu".into())]),
+        };
+        let typed = [
+            Ok("y"),
+            Ok(""),
+            Ok("ops"),
+            Ok("OPS-7"),
+            Ok(""),
+            Ok("a, b"),
+            Ok("done"),
+        ];
+        let answered = answer(&task, None, &mut Script(typed.into())).expect("no error");
+        let (note, form) = answered.expect("a yes");
+        assert_eq!(note, "done");
+        let wanted = serde_json::json!({ "ticket": "OPS-7", "hosts": ["a", "b"] });
+        assert_eq!(Value::Object(form), wanted);
     }
 
     #[tokio::test]

@@ -68,6 +68,7 @@ impl Journal {
             id: format!("order-{ordinal}"),
             run: format!("019a0000-0000-7000-8000-{ordinal:012}"),
             workflow_type: "OrderProcessing".to_owned(),
+            latest: false,
         });
         let claims = claims.collect();
         let place = place(step, iteration);
@@ -77,6 +78,7 @@ impl Journal {
                 place,
                 pass: 1,
                 claims,
+                cursor: None,
             },
         )
     }
@@ -148,12 +150,14 @@ fn rows() -> Question {
         strategy: strategy.to_owned(),
         does: does.to_owned(),
         target: Version::parse("orders:safe"),
+        selection: None,
         equivalent: Equivalent {
             command: format!(
                 "temporal workflow reset --query \"ExecutionStatus = 'Running'\" --reason {row}"
             ),
             caution: "Not safe to run twice.".to_owned(),
         },
+        links: vec!["https://ui.example/namespaces/shop/workflows/order-1".to_owned()],
     };
     Question::Rows {
         rows: vec![
@@ -177,6 +181,7 @@ fn rows() -> Question {
         extension: false,
         rate: 200.0,
         concurrency: 32,
+        notes: Vec::new(),
     }
 }
 
@@ -233,7 +238,7 @@ fn opened() -> Body {
             "name": "recover-pinned-workflows", "title": "Recover pinned Workflows", "digest": "abc",
             "file": "recover-pinned-workflows.yaml", "source": SOURCE,
             "parameters": { "values": { "bad": "orders:bad", "kinds": { "Invoice": "move_only" } } },
-            "survey": { "preflight": { "address": "127.0.0.1:7233", "namespace": "prod" } },
+            "survey": { "preflight": { "address": "127.0.0.1:7233", "namespace": "prod", "ui": "https://ui.example" } },
         })),
         tool: "0.1.0".to_owned(),
         dry: false,
@@ -284,6 +289,7 @@ fn beginning() -> Journal {
         .after(
             20,
             Body::Answered {
+                form: Default::default(),
                 question: 1,
                 answer: Answer::Yes,
                 by: "alice".to_owned(),
@@ -753,7 +759,9 @@ fn each_workflow_in_each_layout() {
                 id: "a \"quoted\", id\u{202e}".to_owned(),
                 run: "not-a-uuid".to_owned(),
                 workflow_type: "Odd".to_owned(),
+                latest: false,
             }],
+            cursor: None,
         },
     );
     let mut workflows = Workflows::new();

@@ -26,10 +26,14 @@ scenarios:
 
 /// Rehearses `steps` in a small world; `expect` is the scenario's.
 fn rehearse(steps: &str, expect: &str) -> Rehearsed {
+    rehearse_in(WORLD, steps, expect)
+}
+
+fn rehearse_in(world: &str, steps: &str, expect: &str) -> Rehearsed {
     let text = format!("schema: runbook/v1\nname: engine\nsteps:\n{steps}");
     let runbook = Runbook::parse("engine.yaml", text.as_bytes());
     let runbook = runbook.unwrap_or_else(|problems| panic!("{problems:#?}"));
-    let text = format!("{WORLD}{expect}");
+    let text = format!("{world}{expect}");
     let rehearsal = Rehearsal::parse("engine.rehearsal.yaml", text.as_bytes());
     let rehearsal = rehearsal.unwrap_or_else(|problems| panic!("{problems:#?}"));
     let rehearsed = run(&runbook, &rehearsal, "it", None);
@@ -72,6 +76,36 @@ fn steps_take_their_workflows_by_a_query() {
         - { id: shipment-2, status: Terminated, runs: 1 }
 "#,
     );
+}
+
+#[test]
+fn a_query_that_finds_the_runs_of_its_own_resets_resets_each_once() {
+    // Visibility shows the new runs at once, so that the next pass lists them.
+    let world = WORLD.replacen("world:\n", "world:\n  limits: { visibility_lag: 0s }\n", 1);
+    for again in ["skip", "again"] {
+        let steps = format!(
+            r#"
+  - id: reset
+    action: workflows.reset
+    with:
+      select: {{ query: "WorkflowType = 'Order' AND ExecutionStatus = 'Running'" }}
+      to: first_workflow_task
+      reapply: none
+      if_reset: {again}
+      reason: OPS-1
+"#
+        );
+        rehearse_in(
+            &world,
+            &steps,
+            r#"
+      steps:
+        reset: { status: succeeded, output: { recovered: 4, started_over: 4, refused: 0, skipped: 0 } }
+      workflows:
+        - { id: order, count: 4, resets: 1, runs: 2 }
+"#,
+        );
+    }
 }
 
 #[test]

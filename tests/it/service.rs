@@ -1,10 +1,12 @@
 //! The connection and the typed calls against services in this process: in memory here, over TCP and
 //! TLS in `network`. No network beyond the loopback.
 
+mod interrupt;
+mod codec;
 mod network;
 mod reads;
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
@@ -12,7 +14,9 @@ use std::time::Duration;
 use prost::Message;
 use runbook::connection::{Access, Connection, InMemory, Settings};
 use runbook::survey::{Override, Version, WorkflowKey};
-use runbook::temporal::{CallError, Cause, Reapply, ResetCall, RestartCall, Temporal, Verdict};
+use runbook::temporal::{
+    CallError, Cause, Reapply, ResetCall, RestartCall, SignalCall, Temporal, Verdict,
+};
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
     History, HistoryEvent, WorkflowExecutionStartedEventAttributes,
@@ -92,6 +96,16 @@ fn reset_call() -> ResetCall {
     }
 }
 
+fn signal_call() -> SignalCall {
+    SignalCall {
+        key: key(),
+        name: "add_points".to_owned(),
+        input: vec![serde_json::json!(100)],
+        headers: BTreeMap::new(),
+        request_id: "request-1".to_owned(),
+    }
+}
+
 /// Each write that the tool has, once.
 async fn all_writes(temporal: &Temporal) -> Vec<CallError> {
     let start = temporal.start_event(&key()).await.expect("the start event");
@@ -114,11 +128,13 @@ async fn all_writes(temporal: &Temporal) -> Vec<CallError> {
         temporal.set_ramping(&target(), 5.0, "", false).await.err(),
         temporal.unset_ramping("orders", "").await.err(),
         temporal.delete_version(&target()).await.err(),
+        temporal.cancel(&key(), "INC-1", "request-1").await.err(),
+        temporal.signal(&signal_call()).await.err(),
     ];
     failures.into_iter().flatten().collect()
 }
 
-const WRITES: usize = 8;
+const WRITES: usize = 10;
 
 #[tokio::test(start_paused = true)]
 async fn no_layer_retries_a_write() {

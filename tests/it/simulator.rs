@@ -2,9 +2,13 @@
 
 mod scenes;
 
+#[allow(deprecated)] // the spelling that the CLI still sends
+mod batches;
 #[allow(deprecated)] // the service still sends the deprecated fields too
 mod deployments;
 mod faults;
+mod histories;
+mod interrupts;
 mod moves;
 mod resets;
 mod scale;

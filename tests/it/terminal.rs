@@ -163,7 +163,7 @@ fn a_person_agrees_declines_or_interrupts() {
     let go_on = "Go on?";
     assert_eq!(
         ask(None, types(go_on, &["y\r"])),
-        r#"Yes { by: "alice", note: "", means: Prompt }"#
+        r#"Yes { by: "alice", note: "", form: {}, means: Prompt }"#
     );
     let no = r#"No { by: "alice", means: Prompt }"#;
     assert_eq!(ask(None, types(go_on, &["\r"])), no);
@@ -176,7 +176,7 @@ fn a_word_is_typed() {
     let prompt = "Type bad to go on:";
     assert_eq!(
         ask(Some("bad"), types(prompt, &["y\r", "bad\r"])),
-        r#"Yes { by: "alice", note: "", means: Prompt }"#
+        r#"Yes { by: "alice", note: "", form: {}, means: Prompt }"#
     );
     assert_eq!(
         ask(Some("bad"), types(prompt, &["y\r", "yes\r", "Bad\r"])),

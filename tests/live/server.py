@@ -139,7 +139,7 @@ class Server:
         config.write_text(CONFIG.format(ports=self.ports, dynamic=dynamic))
         binary = os.environ.get("RUNBOOK_TEMPORAL_SERVER") or str(cache_folder() / "bin" / "server")
         self.process = subprocess.Popen(
-            [binary, "--config-file", str(config), "--allow-no-auth", "start"],
+             ["nice", binary, "--config-file", str(config), "--allow-no-auth", "start"],
             stdin=subprocess.DEVNULL,
             stdout=(self.folder / "server.log").open("wb"),
             stderr=subprocess.STDOUT,

@@ -1,6 +1,6 @@
 """`python suite.py [pytest arguments]`: starts the server, runs the tests, stops the server.
 
-Tests run side by side, each in its namespace; without arguments, all of them.
+Modules run side by side, each in namespaces of its own; without arguments, all of them.
 """
 
 import os
@@ -11,13 +11,14 @@ from pathlib import Path
 import server
 
 HERE = Path(__file__).parent
-SIDE_BY_SIDE = os.environ.get("RUNBOOK_TEST_PROCESSES", "5")
+SIDE_BY_SIDE = os.environ.get("RUNBOOK_TEST_PROCESSES", "7")
 
 
 def main(arguments: list[str]) -> int:
     with server.Server() as running:
         command = [sys.executable, "-B", "-m", "pytest", "-c", str(HERE / "pytest.ini")]
-        command += ["--rootdir", str(HERE), "-n", SIDE_BY_SIDE, "--dist", "loadgroup", "--durations", "0", *arguments]
+        command += ["--rootdir", str(HERE), "-n", SIDE_BY_SIDE, "--dist", "loadscope", "--no-loadscope-reorder"]
+        command += ["--durations", "25", *arguments]
         process = subprocess.Popen(
             command,
             cwd=HERE,

@@ -28,11 +28,12 @@ INSTANTS = [
 ]
 
 
+WORLD = {"rollout": "ramping"}
+
+
 @pytest.mark.timeout(1200)
-def test_ten_kills_and_a_resume_recover_everything_once(make_world, tool_for):
-    world = make_world("crash", rollout="ramping")
-    tool = tool_for(world)
-    killed = 0
+def test_ten_kills_and_a_resume_recover_everything_once(world, world_tool):
+    tool, killed = world_tool, 0
     with bad_workers_stop_when_drained(world):
         result = tool.run("exec", *tool.flagship(), *YES, seconds=300, RUNBOOK_TEST_KILL=INSTANTS[0])
         for instant in [*INSTANTS[1:], ""]:
@@ -45,4 +46,8 @@ def test_ten_kills_and_a_resume_recover_everything_once(make_world, tool_for):
     assert result.code == 0, result
     print(assert_recovered(world, INCIDENT))
     assert_bad_is_gone(world)
+
+
+@pytest.mark.timeout(300)
+def test_then_every_workflow_ends_well(world):
     assert_everything_ends(world)

@@ -1,131 +1,23 @@
-"""Through a pseudo-terminal, answering the prompts as a person would."""
-
-import contextlib
-import fcntl
-import os
-import pty
-import re
-import select
-import struct
-import subprocess
-import termios
-import time
+"""The flagship through a pseudo-terminal, its prompts answered as a person would."""
 
 import pytest
 
-from checks import assert_bad_is_gone, assert_recovered, difference
-from tool import INCIDENT, Tool, bad_workers_stop_when_drained, binary
+from checks import assert_bad_is_gone, assert_recovered
+from terminal import Terminal
+from tool import INCIDENT, bad_workers_stop_when_drained
 
-ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
-# What a person sees, and what they type then: the last line that asks decides.
-WORD = re.compile(r"type\W+bad\b", re.IGNORECASE)
-QUESTION = re.compile(r"\[?y/n\]?|\(y/N\)|\?\s*$", re.IGNORECASE)
-NOTE = re.compile(r"note:\s*$", re.IGNORECASE)
-QUIET_SECONDS = 1.0
-
-
-class Terminal:
-    """A process behind a pseudo-terminal of 120 columns, and all that it wrote."""
-
-    def __init__(self, tool: Tool, *arguments: str) -> None:
-        self.screen = ""
-        self.answered = 0
-        self.questions: list[str] = []
-        self.control, terminal = pty.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
-        environment = tool.environment(TERM="xterm-256color")
-        self.process = subprocess.Popen(
-            [str(binary()), *arguments],
-            cwd=tool.folder,
-            env=environment,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            start_new_session=True,
-        )
-        os.close(terminal)
-
-    def read(self, seconds: float) -> bool:
-        """Takes what was written within `seconds`; false when the terminal is closed."""
-        ready, _, _ = select.select([self.control], [], [], seconds)
-        if not ready:
-            return True
-        try:
-            text = os.read(self.control, 65536)
-        except OSError:  # Linux: the other end is gone
-            return False
-        # A terminal answers when asked where the cursor is; some prompts ask.
-        if b"\x1b[6n" in text:
-            os.write(self.control, b"\x1b[1;1R")
-        self.screen += ESCAPES.sub("", text.decode(errors="replace"))
-        return bool(text)
-
-    def answer(self, text: str) -> None:
-        self.questions.append(self.screen[self.answered :][-300:])
-        self.answered = len(self.screen)
-        os.write(self.control, text.encode() + b"\r")
-
-    def asked(self) -> str:
-        """The last line since the last answer; a hint in brackets below a question is not it."""
-        lines = [line.strip() for line in self.screen[self.answered :].split("\n") if line.strip()]
-        if lines and lines[-1].startswith("["):
-            lines.pop()
-        return lines[-1] if lines else ""
-
-    def talk(self, seconds: float, yes: str = "y") -> int:
-        """Answers each question until the process ends; answers its exit code."""
-        until = time.monotonic() + seconds
-        while time.monotonic() < until:
-            size = len(self.screen)
-            if not self.read(QUIET_SECONDS):
-                return self.process.wait(10)
-            if len(self.screen) > size:
-                continue
-            asked = self.asked()
-            if WORD.search(asked):
-                self.answer("bad")
-            elif NOTE.search(asked):
-                self.answer("")
-            elif QUESTION.search(asked):
-                self.answer(yes)
-        raise AssertionError(f"not done in {seconds} s; the screen ends:\n{self.screen[-4000:]}")
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-        with contextlib.suppress(OSError):
-            os.close(self.control)
-
-
-@pytest.fixture
-def open_terminal(tool_for):
-    with contextlib.ExitStack() as opened:
-
-        def make(world, *arguments: str) -> Terminal:
-            terminal = Terminal(tool_for(world), *arguments)
-            opened.callback(terminal.close)
-            return terminal
-
-        yield make
+WORLD = {"closing": False}
 
 
 @pytest.mark.timeout(900)
-def test_a_person_answers_the_prompts(make_world, tool_for, open_terminal):
-    world = make_world("terminal", closing=False)
-    terminal = open_terminal(world, "exec", *tool_for(world).flagship())
-    with bad_workers_stop_when_drained(world):
+def test_a_person_answers_the_prompts(world, world_tool):
+    with Terminal(world_tool, "exec", *world_tool.flagship()) as terminal, bad_workers_stop_when_drained(world):
         code = terminal.talk(600)
     assert code == 0, terminal.screen[-4000:]
     assert len(terminal.questions) >= 4, terminal.questions
+
+
+@pytest.mark.timeout(300)
+def test_then_everything_is_recovered(world):
     assert_recovered(world, INCIDENT)
     assert_bad_is_gone(world)
-
-
-@pytest.mark.timeout(240)
-def test_a_person_declines(make_world, tool_for, open_terminal):
-    world = make_world("decline", closing=False)
-    terminal = open_terminal(world, "exec", *tool_for(world).flagship())
-    code = terminal.talk(90, yes="n")
-    assert code in (1, 3), terminal.screen[-4000:]
-    assert terminal.questions, terminal.screen[-4000:]
-    assert difference(world.before, world.ask(world.service.snapshot())) == []

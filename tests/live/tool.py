@@ -13,13 +13,14 @@ import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Iterator
 
 import server
 from world import CLASSES, WRONG, World
 
 ROOT = Path(__file__).parents[2]
-FLAGSHIP = ROOT / "runbooks" / "recover-pinned-workflows.yaml"
+RUNBOOKS = ROOT / "runbooks"
+FLAGSHIP = RUNBOOKS / "recover-pinned-workflows.yaml"
 INCIDENT = "INC-1"
 
 
@@ -69,19 +70,19 @@ class Tool:
         pairs = [f"{name}={value}" for name, value in given.items()] + [f"wrong={kind}" for kind in WRONG]
         return [str(FLAGSHIP), *(part for pair in pairs for part in ("-p", pair)), *self.connection()]
 
+    def shipped(self, name: str, **parameters: str | list[str]) -> list[str]:
+        """A shipped runbook with parameters, and this world's connection."""
+        pairs = [
+            f"{parameter}={value}"
+            for parameter, values in parameters.items()
+            for value in (values if isinstance(values, list) else [values])
+        ]
+        path = str(RUNBOOKS / f"{name}.yaml")
+        return [path, *(part for pair in pairs for part in ("-p", pair)), *self.connection()]
+
     def run(self, *arguments: str, seconds: float = 60, **environment: str) -> Result:
         """Runs to the end without a terminal; a run that takes longer than `seconds` fails the test."""
-        process = subprocess.Popen(
-            [str(binary()), *arguments],
-            cwd=self.folder,
-            env=self.environment(**environment),
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-            start_new_session=True,
-            preexec_fn=server.die_with_parent,
-        )
+        process = self._start(arguments, environment)
         try:
             stdout, stderr = process.communicate(timeout=seconds)
         except subprocess.TimeoutExpired:
@@ -92,6 +93,31 @@ class Tool:
         result = Result(list(arguments), process.returncode, stdout, stderr)
         self._keep(result)
         return result
+
+    @contextlib.contextmanager
+    def begin(self, *arguments: str, **environment: str) -> Iterator[subprocess.Popen]:
+        """The process while it runs; what is left of it at the end of the block is killed."""
+        process = self._start(arguments, environment)
+        try:
+            yield process
+        finally:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            stdout, stderr = process.communicate()
+            self._keep(Result(list(arguments), process.returncode, stdout, stderr))
+
+    def _start(self, arguments: tuple[str, ...], environment: dict[str, str]) -> subprocess.Popen:
+        return subprocess.Popen(
+            [str(binary()), *arguments],
+            cwd=self.folder,
+            env=self.environment(**environment),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+            preexec_fn=server.die_with_parent,
+        )
 
     def _keep(self, result: Result) -> None:
         """Leaves each run's output beside the state, for whoever reads a failure."""

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::secrets::Holder;
 use super::{At, Checker, Item, LONGEST_CHAIN, Uses};
 use crate::diagnostic::Kind;
 use crate::document::Key;
@@ -11,7 +12,9 @@ impl<'a> Checker<'a> {
     pub(super) fn items(&mut self) {
         for (name, (_, node)) in &self.names.vars {
             let mut reads = Vec::new();
+            self.holder = Holder::Variable;
             self.value(node, At::Anywhere, &mut reads);
+            self.holder = Holder::Shown;
             self.uses.insert(Item::Variable(name), Uses { reads });
         }
         for (name, (_, node)) in &self.names.queries {

@@ -28,8 +28,12 @@ impl<'a> Checker<'a> {
                     ));
                 }
                 self.fallback(node, action);
+                if let Some(with) = node.get("with") {
+                    self.arguments_fit(with, action);
+                }
             }
             if let Some(with) = node.get("with") {
+                self.strategy_via(with);
                 self.value(with, At::BeforeRun, &mut unused);
             }
         }

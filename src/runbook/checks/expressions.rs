@@ -91,6 +91,7 @@ impl<'a> Checker<'a> {
             self.problems
                 .push(diagnostic.near(name, known.iter().copied()));
         }
+        self.secrets_kept(node, &inner, &expression);
         for read in &expression.reads {
             self.resolve(node, read, at);
             reads.push(read.path.iter().map(|(name, _)| name.clone()).collect());
@@ -234,8 +235,16 @@ impl<'a> Checker<'a> {
                     .near(field, fields),
             );
         };
+        if let Some(output) = self.other_output(step, field) {
+            let message = format!("step `{id}` puts out no `{field}`");
+            let expected = format!("{output} among its arguments");
+            return Some(fail(field_range, message).expected(expected));
+        }
+        if let Some(schema) = self.output_schema(step, field) {
+            return self.descend(&schema, read, fail);
+        }
         let (below, below_range) = read.path.get(3)?;
-        if declared.kind != FieldKind::Object {
+        if !matches!(declared.kind, FieldKind::Object | FieldKind::Any) {
             return Some(fail(below_range, format!("`{field}` has no fields")));
         }
         if declared.name == "rows" {

@@ -2,12 +2,17 @@
 //! parameters, steps. Walks the document, so that it works on files that have other mistakes too; what
 //! has the wrong shape is skipped here, because the schema says it.
 
+mod arguments;
+mod batch;
 mod cycles;
 mod decisions;
 mod expressions;
+mod general;
 mod names;
 mod parameters;
 mod queries;
+mod select;
+mod secrets;
 mod steps;
 mod types;
 
@@ -41,6 +46,8 @@ enum At {
 struct Checker<'a> {
     names: &'a Names<'a>,
     problems: Vec<Diagnostic>,
+    /// What the expressions that are being checked stand in.
+    holder: secrets::Holder,
     /// What each variable and query reads: other variables and queries, and steps.
     uses: BTreeMap<Item<'a>, Uses>,
 }
@@ -62,6 +69,7 @@ pub(super) fn check(names: &Names<'_>) -> Vec<Diagnostic> {
     let mut checker = Checker {
         names,
         problems: Vec::new(),
+        holder: secrets::Holder::default(),
         uses: BTreeMap::new(),
     };
     checker.parameters();

@@ -13,14 +13,19 @@ impl Checker<'_> {
     pub(super) fn parameters(&mut self) {
         let declared = self.names.document.root.get("params");
         for (_, node) in declared.into_iter().flat_map(Node::entries) {
-            let Some(parameter) = parameter(node) else {
-                continue;
-            };
-            self.fields(node, &parameter);
-            if self.pattern(node) {
-                self.choices(node, &parameter);
-                self.default(node, &parameter);
-            }
+            self.declared(node, false);
+        }
+    }
+
+    /// One declaration: a parameter's, or that of a form's field, in which expressions may stand.
+    pub(super) fn declared(&mut self, node: &Node, expressions: bool) {
+        let Some(parameter) = parameter(node) else {
+            return;
+        };
+        self.fields(node, &parameter);
+        if self.pattern(node) {
+            self.choices(node, &parameter, expressions);
+            self.default(node, &parameter, expressions);
         }
     }
 
@@ -70,7 +75,12 @@ impl Checker<'_> {
         false
     }
 
-    fn choices(&mut self, node: &Node, parameter: &Parameter) {
+    /// Whether a value is known before the run.
+    fn is_known(node: &Node) -> bool {
+        !node.text().is_some_and(|text| text.contains("${{"))
+    }
+
+    fn choices(&mut self, node: &Node, parameter: &Parameter, expressions: bool) {
         let item = Parameter {
             kind: scalar(parameter).unwrap_or(parameter.kind),
             choices: Vec::new(),
@@ -79,7 +89,11 @@ impl Checker<'_> {
             maximum: None,
             ..parameter.clone()
         };
-        for choice in node.get("enum").map(Node::items).unwrap_or_default() {
+        let choices = node.get("enum").map(Node::items).unwrap_or_default();
+        for choice in choices
+            .iter()
+            .filter(|choice| !expressions || Self::is_known(choice))
+        {
             if let Err(why) = parameters::check(&item, &choice.to_json()) {
                 let diagnostic = self.names.document.at(choice, Kind::Parameter, why);
                 self.problems.push(diagnostic);
@@ -88,7 +102,7 @@ impl Checker<'_> {
     }
 
     /// The default, item by item where it has items.
-    fn default(&mut self, node: &Node, parameter: &Parameter) {
+    fn default(&mut self, node: &Node, parameter: &Parameter, expressions: bool) {
         let Some(default) = node.get("default") else {
             return;
         };
@@ -108,7 +122,10 @@ impl Checker<'_> {
             kind,
             ..parameter.clone()
         };
-        for value in each {
+        for value in each
+            .into_iter()
+            .filter(|value| !expressions || Self::is_known(value))
+        {
             if let Err(why) = parameters::check(&declared, &value.to_json()) {
                 let message = format!("the default does not fit: {why}");
                 let diagnostic = self.names.document.at(value, Kind::Parameter, message);

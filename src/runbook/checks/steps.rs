@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use super::names::{StepName, decisions_of};
+use super::secrets::Holder;
 use super::{At, Checker};
 use crate::catalog::{Action, Effect, Subject};
 use crate::diagnostic::Kind;
@@ -151,9 +152,11 @@ impl<'a> Checker<'a> {
         }
         let mut reads = Vec::new();
         for (key, argument) in node.get("with").into_iter().flat_map(Node::entries) {
+            self.holder = Holder::of(action, &key.name);
             match key.name.as_str() {
                 "query" => self.query(argument, At::Step(index), &mut reads),
-                "select" => {
+                "select" => self.select(index, argument),
+                "for_workflows" => {
                     for (key, inner) in argument.entries() {
                         if key.name == "query" {
                             self.query(inner, At::Step(index), &mut reads);
@@ -165,7 +168,18 @@ impl<'a> Checker<'a> {
                 "that" => drop(self.condition(argument, "that", At::Step(index))),
                 _ => self.value(argument, At::Step(index), &mut reads),
             }
+            self.holder = Holder::Shown;
         }
+        if matches!(action.name, "workflows.count" | "workflows.list")
+            && let Some(with) = node.get("with")
+        {
+            self.query_or_select(with);
+        }
+        if let Some(with) = node.get("with") {
+            self.arguments_fit(with, action);
+        }
+        self.general(index);
+        self.step_via(index);
         self.references(index);
     }
 

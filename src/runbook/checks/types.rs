@@ -97,12 +97,23 @@ impl<'a> Checker<'a> {
                 .vars
                 .get(name)
                 .map_or(Type::Unknown, |(_, node)| self.type_of_node(node, depth)),
-            (Some("steps"), Some(id), Some(field)) if read.path.len() == 3 => self
-                .names
-                .step(id)
-                .and_then(|index| self.names.steps[index].action)
-                .and_then(|action| action.output.iter().find(|output| output.name == field))
-                .map_or(Type::Unknown, |output| field_type(output.kind)),
+            (Some("steps"), Some(id), Some(field)) => self.type_of_output(id, field, read),
+            _ => Type::Unknown,
+        }
+    }
+
+    fn type_of_output(&self, id: &str, field: &str, read: &Read) -> Type {
+        let Some(step) = self.names.step(id).map(|index| &self.names.steps[index]) else {
+            return Type::Unknown;
+        };
+        if let Some(schema) = self.output_schema(step, field) {
+            return self.type_below(&schema, read);
+        }
+        let declared = step
+            .action
+            .and_then(|action| action.output.iter().find(|output| output.name == field));
+        match declared {
+            Some(output) if read.path.len() == 3 => field_type(output.kind),
             _ => Type::Unknown,
         }
     }
@@ -163,6 +174,7 @@ pub(super) fn field_type(kind: FieldKind) -> Type {
         FieldKind::Boolean => Type::Boolean,
         FieldKind::List => Type::List,
         FieldKind::Object => Type::Map,
+        FieldKind::Any => Type::Unknown,
     }
 }
 

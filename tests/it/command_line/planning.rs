@@ -80,11 +80,11 @@ fn simulated<T>(work: impl AsyncFnOnce(action::World, Ui) -> T) -> T {
             ..Settings::default()
         };
         let connection = Connection::in_memory(&settings, simulator.channel(), Access::ReadOnly);
-        let world = action::World {
-            temporal: Temporal::new(connection.await.expect("it opens")).with_clock(clock.clone()),
+        let world = action::World::of(
+            Temporal::new(connection.await.expect("it opens")).with_clock(clock.clone()),
             clock,
-            run: RunId("rb-1".to_owned()),
-        };
+            RunId("rb-1".to_owned()),
+        );
         work(world, Ui::captured(Style::PLAIN).0).await
     })
 }

@@ -263,7 +263,15 @@ async fn mutual_tls() {
         client: Some(client),
         ..client_tls("frontend.test")
     };
-    assert!(open(&settings(port, Some(with))).await.is_ok());
+    assert!(open(&settings(port, Some(with.clone()))).await.is_ok());
+
+    // TLS 1.3 tells the client only after the handshake, and sometimes only by hanging up.
+    let others = server_tls(FRONTEND).client_ca_root(Certificate::from_pem(FRONTEND.0));
+    let port = serve(OverTcp::default(), Some(others)).await;
+    assert_eq!(
+        open(&settings(port, Some(with))).await.err(),
+        Some(ConnectProblem::ClientCertificate)
+    );
 }
 
 #[tokio::test]

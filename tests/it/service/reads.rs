@@ -5,11 +5,15 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use prost::Message;
 use runbook::connection::{Access, InMemory};
+use runbook::history::ResetTo;
 use runbook::survey::{HistoryNeed, WorkflowKey};
 use runbook::temporal::Cause;
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_protos::temporal::api::enums::v1::{EventType, WorkflowExecutionStatus};
-use temporalio_protos::temporal::api::history::v1::{History, HistoryEvent};
+use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
+use temporalio_protos::temporal::api::history::v1::{
+    History, HistoryEvent, WorkflowExecutionSignaledEventAttributes,
+};
 use temporalio_protos::temporal::api::workflow::v1::{
     WorkflowExecutionExtendedInfo, WorkflowExecutionInfo,
 };
@@ -36,6 +40,15 @@ fn paged(total: i64, completed: i64) -> (InMemory, Arc<AtomicUsize>) {
                     true => EventType::WorkflowTaskCompleted.into(),
                     false => EventType::WorkflowExecutionSignaled.into(),
                 },
+                attributes: Some(match id == completed {
+                    true => Attributes::WorkflowTaskCompletedEventAttributes(Default::default()),
+                    false => Attributes::WorkflowExecutionSignaledEventAttributes(
+                        WorkflowExecutionSignaledEventAttributes {
+                            signal_name: "earn".to_owned(),
+                            ..Default::default()
+                        },
+                    ),
+                }),
                 ..Default::default()
             };
             let read = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).parse::<i64>().ok();
@@ -110,7 +123,7 @@ async fn read_history(
     let temporal = temporal(service, Access::ReadOnly).await;
     let look = temporal.look(&key()).await.expect("a look").expect("found");
     let history = temporal
-        .history(&key(), need, &look)
+        .history(&key(), &need, &look)
         .await
         .expect("a history");
     let point = history
@@ -119,38 +132,69 @@ async fn read_history(
     (point, history.truncated, pages.load(Ordering::SeqCst))
 }
 
+fn first() -> HistoryNeed {
+    HistoryNeed::Point(ResetTo::FirstWorkflowTask)
+}
+
+fn last() -> HistoryNeed {
+    HistoryNeed::Point(ResetTo::LastWorkflowTask)
+}
+
+fn event(id: i64) -> HistoryNeed {
+    HistoryNeed::Point(ResetTo::Event(id))
+}
+
 #[tokio::test]
 async fn a_long_history_is_read_within_bounds() {
-    use HistoryNeed::{FirstWorkflowTask, LastWorkflowTask};
     let short = (Some((2, 4)), false, 2);
     assert_eq!(
-        read_history(6, 2, FirstWorkflowTask).await,
+        read_history(6, 2, first()).await,
         short,
         "to the end: what follows is counted"
     );
     assert_eq!(
-        read_history(6, 2, LastWorkflowTask).await,
+        read_history(6, 2, last()).await,
         short,
         "the back meets the front"
     );
     assert_eq!(
-        read_history(300, 298, LastWorkflowTask).await,
+        read_history(300, 298, last()).await,
         (Some((298, 2)), false, 2),
         "from the end"
     );
     assert_eq!(
-        read_history(300, 280, LastWorkflowTask).await,
+        read_history(300, 280, last()).await,
         (Some((280, 20)), false, 8)
     );
     assert_eq!(
-        read_history(300, 2, FirstWorkflowTask).await,
+        read_history(300, 2, first()).await,
         (Some((2, 58)), true, 20),
         "20 pages at most"
     );
     assert_eq!(
-        read_history(300, 150, LastWorkflowTask).await,
-        (None, true, 20),
-        "not found, and it says so"
+        read_history(300, 150, last()).await,
+        (Some((150, 150)), false, 52),
+        "as far as it takes"
+    );
+    assert_eq!(
+        read_history(1500, 150, last()).await,
+        (None, true, 400),
+        "400 pages at most, and it says so"
+    );
+    assert_eq!(
+        read_history(300, 298, event(298)).await,
+        (Some((298, 2)), false, 2),
+        "only the pages after the event"
+    );
+    assert_eq!(
+        read_history(300, 2, event(1)).await,
+        (None, false, 1),
+        "an invalid event near the front is known by the first page"
+    );
+    assert_eq!(
+        read_history(300, 299, event(297)).await,
+        (None, false, 100),
+        "an invalid event with few points around it: read to the front"
     );
     assert_eq!(
         read_history(300, 150, HistoryNeed::Start).await,

@@ -8,10 +8,11 @@ use runbook::clock::Clock;
 use runbook::connection::InMemory;
 use runbook::simulator::{Facts, Fault, Simulator, World};
 use serde_json::json;
-use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_protos::temporal::api::common::v1::{Payload, Payloads, WorkflowExecution};
 use temporalio_protos::temporal::api::deployment::v1::WorkerDeploymentVersion;
 use temporalio_protos::temporal::api::enums::v1::EventType;
 use temporalio_protos::temporal::api::history::v1::{HistoryEvent, history_event::Attributes};
+use temporalio_protos::temporal::api::query::v1::WorkflowQuery;
 use temporalio_protos::temporal::api::workflow::v1::{
     PostResetOperation, VersioningOverride, WorkflowExecutionOptions, post_reset_operation,
     versioning_override,
@@ -164,6 +165,99 @@ impl Scene {
         self.call("SignalWorkflowExecution", request).await
     }
 
+    pub async fn start_batch(&self, request: StartBatchOperationRequest) -> Result<(), Status> {
+        let _: StartBatchOperationResponse = self.call("StartBatchOperation", request).await?;
+        Ok(())
+    }
+
+    pub async fn stop_batch(&self, job: &str) -> Result<(), Status> {
+        let request = StopBatchOperationRequest {
+            namespace: "default".to_owned(),
+            job_id: job.to_owned(),
+            reason: "enough".to_owned(),
+            ..Default::default()
+        };
+        let _: StopBatchOperationResponse = self.call("StopBatchOperation", request).await?;
+        Ok(())
+    }
+
+    pub async fn batch(&self, job: &str) -> Result<DescribeBatchOperationResponse, Status> {
+        let request = DescribeBatchOperationRequest {
+            namespace: "default".to_owned(),
+            job_id: job.to_owned(),
+        };
+        self.call("DescribeBatchOperation", request).await
+    }
+
+    pub async fn batches(&self, size: i32, token: Vec<u8>) -> ListBatchOperationsResponse {
+        let request = ListBatchOperationsRequest {
+            namespace: "default".to_owned(),
+            page_size: size,
+            next_page_token: token,
+        };
+        self.call("ListBatchOperations", request)
+            .await
+            .expect("a listing")
+    }
+
+    pub async fn send(
+        &self,
+        id: &str,
+        name: &str,
+        input: serde_json::Value,
+        request_id: &str,
+    ) -> Result<SignalWorkflowExecutionResponse, Status> {
+        let request = SignalWorkflowExecutionRequest {
+            namespace: "default".to_owned(),
+            workflow_execution: execution(id, ""),
+            signal_name: name.to_owned(),
+            input: payloads(&input),
+            identity: "tester".to_owned(),
+            request_id: request_id.to_owned(),
+            ..Default::default()
+        };
+        self.call("SignalWorkflowExecution", request).await
+    }
+
+    pub async fn cancel(&self, id: &str, request_id: &str) -> Result<(), Status> {
+        let request = RequestCancelWorkflowExecutionRequest {
+            namespace: "default".to_owned(),
+            workflow_execution: execution(id, ""),
+            identity: "tester".to_owned(),
+            reason: "INC-1".to_owned(),
+            request_id: request_id.to_owned(),
+            ..Default::default()
+        };
+        let _: RequestCancelWorkflowExecutionResponse =
+            self.call("RequestCancelWorkflowExecution", request).await?;
+        Ok(())
+    }
+
+    pub async fn ask(
+        &self,
+        id: &str,
+        run: &str,
+        query: &str,
+        reject: i32,
+    ) -> Result<QueryWorkflowResponse, Status> {
+        let request = QueryWorkflowRequest {
+            namespace: "default".to_owned(),
+            execution: execution(id, run),
+            query: Some(WorkflowQuery {
+                query_type: query.to_owned(),
+                ..Default::default()
+            }),
+            query_reject_condition: reject,
+        };
+        self.call("QueryWorkflow", request).await
+    }
+
+    /// What a Query answers, as JSON.
+    pub async fn answer(&self, id: &str, query: &str) -> serde_json::Value {
+        let reply = self.ask(id, "", query, 0).await.expect("an answer");
+        serde_json::from_slice(&reply.query_result.unwrap().payloads[0].data).unwrap()
+    }
+
     pub async fn list(
         &self,
         query: &str,
@@ -258,6 +352,16 @@ impl Scene {
     }
 }
 
+fn payloads(value: &serde_json::Value) -> Option<Payloads> {
+    let payload = Payload {
+        data: value.to_string().into_bytes(),
+        ..Default::default()
+    };
+    Some(Payloads {
+        payloads: vec![payload],
+    })
+}
+
 pub fn execution(id: &str, run: &str) -> Option<WorkflowExecution> {
     Some(WorkflowExecution {
         workflow_id: id.to_owned(),
@@ -284,7 +388,7 @@ pub fn pinned(build: &str) -> VersioningOverride {
     }
 }
 
-fn options(wanted: Option<VersioningOverride>) -> WorkflowExecutionOptions {
+pub fn options(wanted: Option<VersioningOverride>) -> WorkflowExecutionOptions {
     WorkflowExecutionOptions {
         versioning_override: wanted,
         ..Default::default()
@@ -292,7 +396,7 @@ fn options(wanted: Option<VersioningOverride>) -> WorkflowExecutionOptions {
 }
 
 #[allow(clippy::default_trait_access)] // the mask's package is not ours to name
-fn mask() -> Option<prost_types::FieldMask> {
+pub fn mask() -> Option<prost_types::FieldMask> {
     Some(prost_types::FieldMask {
         paths: vec!["versioning_override".to_owned()],
     })

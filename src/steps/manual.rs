@@ -1,0 +1,107 @@
+//! Steps that a person does, and the form that is filled in with it.
+//!
+//! Pure. A form is filled by whoever answers, or by `--answer STEP.FIELD=VALUE`; `--yes` alone invents
+//! no value that must be entered.
+
+use indexmap::IndexMap;
+use serde_json::{Map, Value, json};
+
+use super::{Effect, Machine};
+use crate::catalog::{FormField, ManualTask};
+use crate::record::{Place, Question, StepStatus};
+use crate::runbook::outputs;
+
+impl Machine {
+    pub(super) fn work_manual(&mut self, place: &Place) -> Vec<Effect> {
+        let with = match self.arguments(&place.step) {
+            Ok(with) => with,
+            Err(error) => {
+                self.end_unknown(place, &error);
+                return Vec::new();
+            }
+        };
+        if self.dry {
+            self.end(
+                place,
+                StepStatus::Rehearsed,
+                Value::Null,
+                "would change 1: a person has something to do",
+            );
+            return Vec::new();
+        }
+        let state = self.state.step(&place.step);
+        if let Some((by, note)) = state.note.clone() {
+            let output = json!({ "done_by": by, "note": note, "form": state.form });
+            self.end(place, StepStatus::Succeeded, output, "");
+            return Vec::new();
+        }
+        if self.memory.declined.contains(&place.step) {
+            let output = self.blank_output(&place.step);
+            self.end(place, StepStatus::Halted, output, "It was not done.");
+            return Vec::new();
+        }
+        match self.to_be_asked(place, with) {
+            Ok((question, word)) => self.ask(place, question, word, true),
+            Err(message) => {
+                let output = self.blank_output(&place.step);
+                self.end(place, StepStatus::Failed, output, &message);
+                Vec::new()
+            }
+        }
+    }
+
+    fn to_be_asked(
+        &self,
+        place: &Place,
+        with: Value,
+    ) -> Result<(Question, Option<String>), String> {
+        let task: ManualTask = serde_json::from_value(with)
+            .map_err(|error| format!("arguments of `manual.task`: {error}"))?;
+        let answers = self.state.flags.answers.get(&place.step);
+        let mut given = Map::new();
+        for (name, text) in answers.into_iter().flatten() {
+            let field = task
+                .form
+                .get(name)
+                .ok_or_else(|| format!("--answer: the form has no field `{name}`"))?;
+            let value = outputs::typed(field, text)
+                .map_err(|why| format!("--answer {}.{name}: {why}", place.step))?;
+            given.insert(name.clone(), value);
+        }
+        let word = self.word(&place.step).map_err(|error| error.to_string())?;
+        let question = Question::Manual {
+            instructions: task.instructions,
+            form: task.form,
+            given,
+        };
+        Ok((question, word))
+    }
+}
+
+/// The values of a question's form where nobody enters more than `entered`; nothing for other questions.
+///
+/// # Errors
+/// What is missing or wrong, in words.
+pub(super) fn form_of(
+    question: &Question,
+    entered: &Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    let Question::Manual { form, given, .. } = question else {
+        return Ok(Map::new());
+    };
+    let mut all = given.clone();
+    all.extend(entered.clone());
+    outputs::filled(form, &all).map_err(|problems| problems.join("; "))
+}
+
+/// The fields that somebody must still enter.
+pub fn to_enter<'q>(
+    form: &'q IndexMap<String, FormField>,
+    given: &Map<String, Value>,
+) -> Vec<&'q str> {
+    let missing = |(name, field): &(&String, &FormField)| {
+        outputs::must_be_entered(field) && !given.contains_key(*name)
+    };
+    let fields = form.iter().filter(missing);
+    fields.map(|(name, _)| name.as_str()).collect()
+}

@@ -1,0 +1,1 @@
+"""A small shop on Temporal: what the live suite breaks and recovers."""

@@ -1,0 +1,1 @@
+"""Callers of the shop: connecting, and starting Workflows."""

@@ -1,0 +1,109 @@
+"""The tool behind a pseudo-terminal, with somebody who answers its prompts."""
+
+import contextlib
+import fcntl
+import os
+import pty
+import re
+import select
+import struct
+import subprocess
+import termios
+import time
+
+import server
+from tool import Tool, binary
+
+ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
+# What a person sees, and what they type then: the last line that asks decides.
+WORD = re.compile(r"type\W+bad\b", re.IGNORECASE)
+# At the end of the line: where an answer stands behind it, it is only being redrawn.
+QUESTION = re.compile(r"(\[?y/n\]?|\(y/N\)|\?)\s*$", re.IGNORECASE)
+NOTE = re.compile(r"note:\s*$", re.IGNORECASE)
+QUIET_SECONDS = 1.0
+
+
+class Terminal:
+    """A process behind a pseudo-terminal of 120 columns, and all that it wrote."""
+
+    def __init__(self, tool: Tool, *arguments: str) -> None:
+        self.screen = ""
+        self.answered = 0
+        self.questions: list[str] = []
+        self.control, terminal = pty.openpty()
+        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
+        environment = tool.environment(TERM="xterm-256color")
+        self.process = subprocess.Popen(
+            [str(binary()), *arguments],
+            cwd=tool.folder,
+            env=environment,
+            stdin=terminal,
+            stdout=terminal,
+            stderr=terminal,
+            start_new_session=True,
+            preexec_fn=server.die_with_parent,
+        )
+        os.close(terminal)
+
+    def __enter__(self) -> "Terminal":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def read(self, seconds: float) -> bool:
+        """Takes what was written within `seconds`; false when the terminal is closed."""
+        ready, _, _ = select.select([self.control], [], [], seconds)
+        if not ready:
+            return True
+        try:
+            text = os.read(self.control, 65536)
+        except OSError:  # Linux: the other end is gone
+            return False
+        # A terminal answers when asked where the cursor is; some prompts ask.
+        if b"\x1b[6n" in text:
+            os.write(self.control, b"\x1b[1;1R")
+        self.screen += ESCAPES.sub("", text.decode(errors="replace"))
+        return bool(text)
+
+    def answer(self, text: str) -> None:
+        self.questions.append(self.screen[self.answered :][-300:])
+        self.answered = len(self.screen)
+        os.write(self.control, text.encode() + b"\r")
+
+    def asked(self) -> str:
+        """The last line since the last answer; a hint in brackets below a question is not it."""
+        lines = [line.strip() for line in self.screen[self.answered :].split("\n") if line.strip()]
+        if lines and lines[-1].startswith("["):
+            lines.pop()
+        return lines[-1] if lines else ""
+
+    def talk(self, seconds: float, yes: str = "y", fields: dict[str, str] | None = None) -> int:
+        """Answers each question, and each field of a form by its name, until the process ends.
+
+        Answers the exit code.
+        """
+        until = time.monotonic() + seconds
+        while time.monotonic() < until:
+            size = len(self.screen)
+            if not self.read(QUIET_SECONDS):
+                return self.process.wait(10)
+            if len(self.screen) > size:
+                continue
+            asked = self.asked()
+            field = next((text for name, text in (fields or {}).items() if f"{name}:" in asked), None)
+            if field is not None:
+                self.answer(field)
+            elif WORD.search(asked):
+                self.answer("bad")
+            elif NOTE.search(asked):
+                self.answer("")
+            elif QUESTION.search(asked):
+                self.answer(yes)
+        raise AssertionError(f"not done in {seconds} s; the screen ends:\n{self.screen[-4000:]}")
+
+    def close(self) -> None:
+        self.process.kill()
+        self.process.wait(10)
+        with contextlib.suppress(OSError):
+            os.close(self.control)

@@ -1,1 +1,0 @@
-"""The Workers of the live suite: one program, three Build IDs of one deployment."""
