@@ -15,11 +15,10 @@ import server
 from tool import Tool, binary
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
-# What a person sees, and what they type then: the last line that asks decides.
-WORD = re.compile(r"type\W+bad\b", re.IGNORECASE)
-# At the end of the line: where an answer stands behind it, it is only being redrawn.
-QUESTION = re.compile(r"(\[?y/n\]?|\(y/N\)|\?)\s*$", re.IGNORECASE)
-NOTE = re.compile(r"note:\s*$", re.IGNORECASE)
+# A prompt: a yes-or-no question, a word to be typed, or a name before a value.
+PROMPT = re.compile(r"\? (?:(?P<question>Is it done\?|Go on\?)|(?P<word>Type \S+ to go on:)|(?P<name>[\w-]+):)")
+# What may stand behind an open one; where an answer does, it is only being redrawn.
+BEHIND = re.compile(r"\(y/N\)|\[[^\]\n]*\]|\s")
 QUIET_SECONDS = 1.0
 
 
@@ -27,6 +26,7 @@ class Terminal:
     """A process behind a pseudo-terminal of 120 columns, and all that it wrote."""
 
     def __init__(self, tool: Tool, *arguments: str) -> None:
+        self.written = ""
         self.screen = ""
         self.answered = 0
         self.questions: list[str] = []
@@ -63,7 +63,9 @@ class Terminal:
         # A terminal answers when asked where the cursor is; some prompts ask.
         if b"\x1b[6n" in text:
             os.write(self.control, b"\x1b[1;1R")
-        self.screen += ESCAPES.sub("", text.decode(errors="replace"))
+        # Escapes may come in two pieces: what was written is kept whole.
+        self.written += text.decode(errors="replace")
+        self.screen = ESCAPES.sub("", self.written)
         return bool(text)
 
     def answer(self, text: str) -> None:
@@ -71,12 +73,16 @@ class Terminal:
         self.answered = len(self.screen)
         os.write(self.control, text.encode() + b"\r")
 
-    def asked(self) -> str:
-        """The last line since the last answer; a hint in brackets below a question is not it."""
-        lines = [line.strip() for line in self.screen[self.answered :].split("\n") if line.strip()]
-        if lines and lines[-1].startswith("["):
-            lines.pop()
-        return lines[-1] if lines else ""
+    def asked(self) -> re.Match[str] | None:
+        """The last prompt since the last answer, where nothing was entered yet."""
+        text = self.screen[self.answered :]
+        last = None
+        for last in PROMPT.finditer(text):
+            pass
+        if last is None or BEHIND.sub("", text[last.end() :]):
+            return None
+        # An empty answer that was taken looks like an open prompt, but for the hint below it.
+        return None if last["name"] and "[" not in text[last.end() :] else last
 
     def talk(self, seconds: float, yes: str = "y", fields: dict[str, str] | None = None) -> int:
         """Answers each question, and each field of a form by its name, until the process ends.
@@ -91,15 +97,14 @@ class Terminal:
             if len(self.screen) > size:
                 continue
             asked = self.asked()
-            field = next((text for name, text in (fields or {}).items() if f"{name}:" in asked), None)
-            if field is not None:
-                self.answer(field)
-            elif WORD.search(asked):
-                self.answer("bad")
-            elif NOTE.search(asked):
-                self.answer("")
-            elif QUESTION.search(asked):
+            if asked is None:
+                continue
+            if asked["question"]:
                 self.answer(yes)
+            elif asked["word"]:
+                self.answer("bad")
+            else:
+                self.answer((fields or {}).get(asked["name"], ""))
         raise AssertionError(f"not done in {seconds} s; the screen ends:\n{self.screen[-4000:]}")
 
     def close(self) -> None:
