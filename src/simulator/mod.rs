@@ -154,6 +154,15 @@ impl Simulator {
         stream.shutdown().await
     }
 
+    /// The Workers of a Version stop polling now; nothing where there is no such Version.
+    pub fn stop_workers(&self, deployment: &str, build: &str) {
+        let mut state = self.state();
+        state.advance(self.clock.now());
+        if let Some(version) = state.find_version(deployment, build) {
+            state.stop_workers(version);
+        }
+    }
+
     /// What an observer knows now.
     pub fn facts(&self) -> Facts {
         let mut state = self.state();

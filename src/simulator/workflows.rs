@@ -208,6 +208,11 @@ impl State {
                 "error applying mask: unsupported path {path}"
             )));
         }
+        // This call has words of its own for it.
+        let run = request.workflow_execution.as_ref().map(|it| &it.run_id);
+        if run.is_some_and(|run| !run.is_empty() && uuid::Uuid::try_parse(run).is_err()) {
+            return Err(Reply::invalid_argument("RunId is not valid UUID."));
+        }
         let index = self.find_open(request.workflow_execution.as_ref(), "")?;
         let wanted = request
             .workflow_execution_options
@@ -223,7 +228,6 @@ impl State {
         Ok(service::UpdateWorkflowExecutionOptionsResponse {
             workflow_execution_options: Some(WorkflowExecutionOptions {
                 versioning_override: wanted.map(|it| it.message(self)),
-                priority: Some(temporalio_protos::temporal::api::common::v1::Priority::default()),
                 ..Default::default()
             }),
             ..Default::default()

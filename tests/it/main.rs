@@ -19,3 +19,4 @@ mod resets;
 mod by_hand;
 mod shipped;
 mod general;
+mod conformance;

@@ -113,9 +113,13 @@ def stop_group(process: subprocess.Popen, patience: float = 10) -> None:
 
 
 class Server:
-    """`with Server() as server:` — up and usable inside the block, gone after it."""
+    """`with Server() as server:` — up and usable inside the block, gone after it.
 
-    def __init__(self) -> None:
+    `dynamic` is its dynamic configuration, where it is not the suite's.
+    """
+
+    def __init__(self, dynamic: str = DYNAMIC) -> None:
+        self.dynamic = dynamic
         self.folder = Path(tempfile.mkdtemp(prefix="runbook-live-"))
         self.ports = free_ports(8)
         self.address = f"127.0.0.1:{self.ports[0]}"
@@ -135,7 +139,7 @@ class Server:
 
     def _start(self) -> None:
         dynamic, config = self.folder / "dynamic.yaml", self.folder / "server.yaml"
-        dynamic.write_text(DYNAMIC)
+        dynamic.write_text(self.dynamic)
         config.write_text(CONFIG.format(ports=self.ports, dynamic=dynamic))
         binary = os.environ.get("RUNBOOK_TEMPORAL_SERVER") or str(cache_folder() / "bin" / "server")
         self.process = subprocess.Popen(
