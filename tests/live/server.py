@@ -1,4 +1,4 @@
-"""A real Temporal server on loopback, in memory, with short drainage times.
+"""A real Temporal server on loopback, in memory or in a file, with short drainage times.
 
 Owns the server's process and its configuration, and makes namespaces on it. Knows nothing of
 Workflows. Every wait here is bounded and every process started here is stopped by `Server.stop`;
@@ -30,7 +30,7 @@ from temporalio.service import RPCError
 START_SECONDS = 90
 NAMESPACE_SECONDS = 60
 
-# `maxConnLifetime: 24h`: when the one connection closes, the database in memory is gone.
+# `maxConnLifetime: 24h`: when the one connection closes, a database in memory is gone.
 CONFIG = """
 log: {{ stdout: true, level: warn }}
 persistence:
@@ -41,10 +41,10 @@ persistence:
     sqlite:
       sql:
         pluginName: sqlite
-        databaseName: runbook
+        databaseName: "{database}"
         connectAddr: localhost
         connectProtocol: tcp
-        connectAttributes: {{ mode: memory, cache: shared }}
+        connectAttributes: {{ {attributes} }}
         maxConns: 1
         maxIdleConns: 1
         maxConnLifetime: 24h
@@ -115,11 +115,13 @@ def stop_group(process: subprocess.Popen, patience: float = 10) -> None:
 class Server:
     """`with Server() as server:` — up and usable inside the block, gone after it.
 
-    `dynamic` is its dynamic configuration, where it is not the suite's.
+    `dynamic` is its dynamic configuration, where it is not the suite's; `on_disk`: what it holds is in
+    a file, so that it survives `kill` and `start_again`.
     """
 
-    def __init__(self, dynamic: str = DYNAMIC) -> None:
+    def __init__(self, dynamic: str = DYNAMIC, on_disk: bool = False) -> None:
         self.dynamic = dynamic
+        self.on_disk = on_disk
         self.folder = Path(tempfile.mkdtemp(prefix="runbook-live-"))
         self.ports = free_ports(8)
         self.address = f"127.0.0.1:{self.ports[0]}"
@@ -140,12 +142,15 @@ class Server:
     def _start(self) -> None:
         dynamic, config = self.folder / "dynamic.yaml", self.folder / "server.yaml"
         dynamic.write_text(self.dynamic)
-        config.write_text(CONFIG.format(ports=self.ports, dynamic=dynamic))
+        database = self.folder / "temporal.db" if self.on_disk else "runbook"
+        # `setup` makes the tables, and does not mind that they are there.
+        attributes = "mode: rwc, setup: true" if self.on_disk else "mode: memory, cache: shared"
+        config.write_text(CONFIG.format(ports=self.ports, dynamic=dynamic, database=database, attributes=attributes))
         binary = os.environ.get("RUNBOOK_TEMPORAL_SERVER") or str(cache_folder() / "bin" / "server")
         self.process = subprocess.Popen(
              ["nice", binary, "--config-file", str(config), "--allow-no-auth", "start"],
             stdin=subprocess.DEVNULL,
-            stdout=(self.folder / "server.log").open("wb"),
+            stdout=(self.folder / "server.log").open("ab"),
             stderr=subprocess.STDOUT,
             start_new_session=True,
             preexec_fn=die_with_parent,
@@ -165,6 +170,17 @@ class Server:
                     pass
             time.sleep(0.3)
         raise RuntimeError(f"no usable Temporal server in {START_SECONDS} s:\n{self._log_tail()}")
+
+    def kill(self) -> None:
+        """SIGKILL, in the middle of whatever it does."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(10)
+
+    def start_again(self) -> None:
+        """At the same address, with what it held. Returns when it takes calls."""
+        self._start()
+        self._wait_until_usable()
 
     def _log_tail(self) -> str:
         log = self.folder / "server.log"
