@@ -7,9 +7,9 @@ use temporalio_protos::temporal::api::enums::v1::{EventType, WorkflowTaskFailedC
 use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
-use temporalio_protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryReverseRequest;
 
-use super::{CallError, Rpc, Temporal, convert};
+use super::pages::Ended;
+use super::{CallError, Temporal};
 use crate::survey::{Look, TaskFailure};
 
 /// Pages that are read at most; the server's pages hold 256 events by default.
@@ -21,34 +21,19 @@ impl Temporal {
     /// # Errors
     /// The history cannot be read.
     pub async fn task_failure(&self, look: &Look) -> Result<TaskFailure, CallError> {
-        let mut message = GetWorkflowExecutionHistoryReverseRequest {
-            namespace: self.namespace(),
-            execution: Some(convert::execution(&look.listed.key)),
-            maximum_page_size: 1_000,
-            ..Default::default()
+        let mut told = None;
+        let mut take = |event: HistoryEvent| {
+            told = told_by(&event);
+            told.is_none()
         };
-        for _ in 0..MOST_PAGES {
-            let response = self
-                .read(
-                    Rpc::GetWorkflowExecutionHistoryReverse,
-                    message.clone(),
-                    |mut service, request| async move {
-                        service
-                            .get_workflow_execution_history_reverse(request)
-                            .await
-                    },
-                )
-                .await?;
-            let events = response.history.unwrap_or_default().events;
-            if let Some(failure) = events.iter().find_map(told_by) {
-                return Ok(failure);
-            }
-            message.next_page_token = response.next_page_token;
-            if message.next_page_token.is_empty() {
-                return Ok(TaskFailure::None);
-            }
-        }
-        Ok(TaskFailure::NotRead)
+        let ended = self
+            .newest_first(&look.listed.key, MOST_PAGES, &mut take)
+            .await?;
+        Ok(match (told, ended) {
+            (Some(failure), _) => failure,
+            (None, Ended::TooLong) => TaskFailure::NotRead,
+            (None, _) => TaskFailure::None,
+        })
     }
 }
 

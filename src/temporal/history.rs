@@ -10,12 +10,10 @@ use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
     HistoryEvent, WorkflowTaskCompletedEventAttributes,
 };
-use temporalio_protos::temporal::api::workflowservice::v1::{
-    GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse,
-    GetWorkflowExecutionHistoryReverseRequest,
-};
+use temporalio_protos::temporal::api::workflowservice::v1::GetWorkflowExecutionHistoryRequest;
 
 use super::convert::time_of;
+use super::pages::{Ended, PAGE_SIZE};
 use super::{CallError, Rpc, Temporal, convert};
 use crate::history::{Direction, Event, Kind, Miss, Points, ResetPoint, ResetTo, Seek, Sort};
 use crate::payload;
@@ -26,7 +24,6 @@ use crate::survey::{BaseRun, HistoryLook, HistoryNeed, Look, ResetOrigin, Workfl
 const MOST_PAGES: usize = 400;
 /// Pages that are read on, once the point is known, to count what follows it.
 const PAGES_TO_COUNT: usize = 20;
-const PAGE_SIZE: i32 = 1000;
 
 /// What is gathered beside a point, from every event that is read.
 #[derive(Debug, Default)]
@@ -222,42 +219,16 @@ impl Temporal {
         front: &Front,
         take: &mut (dyn FnMut(&HistoryEvent) -> bool + Send),
     ) -> Result<bool, CallError> {
-        let met = match front.next.is_empty() {
-            true => i64::MAX,
-            false => front.events.last().map_or(0, |event| event.event_id),
-        };
-        let mut message = GetWorkflowExecutionHistoryReverseRequest {
-            namespace: self.namespace(),
-            execution: Some(convert::execution(key)),
-            maximum_page_size: PAGE_SIZE,
-            ..Default::default()
-        };
-        let mut reached = met == i64::MAX;
-        let mut pages = 1;
-        while !reached {
-            if pages >= MOST_PAGES {
-                return Ok(false);
-            }
-            let response = self
-                .read(
-                    Rpc::GetWorkflowExecutionHistoryReverse,
-                    message.clone(),
-                    |mut service, request| async move {
-                        service
-                            .get_workflow_execution_history_reverse(request)
-                            .await
-                    },
-                )
-                .await?;
-            pages += 1;
-            for event in &response.history.unwrap_or_default().events {
+        if !front.next.is_empty() {
+            let met = front.events.last().map_or(0, |event| event.event_id);
+            let (mut reached, mut enough) = (false, false);
+            let mut unmet = |event: HistoryEvent| {
                 reached |= event.event_id <= met + 1;
-                if event.event_id > met && !take(event) {
-                    return Ok(false);
-                }
-            }
-            message.next_page_token = response.next_page_token;
-            if message.next_page_token.is_empty() && !reached {
+                enough = event.event_id > met && !take(&event);
+                !reached && !enough
+            };
+            self.newest_first(key, MOST_PAGES - 1, &mut unmet).await?;
+            if enough || !reached {
                 return Ok(false);
             }
         }
@@ -327,44 +298,26 @@ impl Temporal {
     }
 
     /// Finds an event that happened after event `after`, from the end; bounded, and then says so.
-    pub(super) async fn find_after<T>(
+    pub(super) async fn find_after<T: Send>(
         &self,
         key: &WorkflowKey,
         after: i64,
-        wanted: impl Fn(&Attributes) -> Option<T>,
+        wanted: impl Fn(&Attributes) -> Option<T> + Send + Sync,
     ) -> Result<Found<T>, CallError> {
-        let mut message = GetWorkflowExecutionHistoryReverseRequest {
-            namespace: self.namespace(),
-            execution: Some(convert::execution(key)),
-            maximum_page_size: PAGE_SIZE,
-            ..Default::default()
+        let mut found = None;
+        let mut newer = |event: HistoryEvent| {
+            if event.event_id <= after {
+                return false;
+            }
+            found = event.attributes.as_ref().and_then(&wanted);
+            found.is_none()
         };
-        for _ in 0..MOST_PAGES {
-            let response = self
-                .read(
-                    Rpc::GetWorkflowExecutionHistoryReverse,
-                    message.clone(),
-                    |mut service, request| async move {
-                        service
-                            .get_workflow_execution_history_reverse(request)
-                            .await
-                    },
-                )
-                .await?;
-            for event in response.history.unwrap_or_default().events {
-                if event.event_id <= after {
-                    return Ok(Found::No);
-                }
-                if let Some(found) = event.attributes.as_ref().and_then(&wanted) {
-                    return Ok(Found::Yes(found));
-                }
-            }
-            message.next_page_token = response.next_page_token;
-            if message.next_page_token.is_empty() {
-                return Ok(Found::No);
-            }
-        }
-        Ok(Found::TooLong)
+        let ended = self.newest_first(key, MOST_PAGES, &mut newer).await?;
+        Ok(match (found, ended) {
+            (Some(found), _) => Found::Yes(found),
+            (None, Ended::TooLong) => Found::TooLong,
+            (None, _) => Found::No,
+        })
     }
 
     /// Whether a run's history shows a Signal with this request id after event `after`. One that
@@ -421,16 +374,6 @@ impl Temporal {
             events: response.history.unwrap_or_default().events,
             next: response.next_page_token,
         })
-    }
-
-    async fn history_page(
-        &self,
-        message: GetWorkflowExecutionHistoryRequest,
-    ) -> Result<GetWorkflowExecutionHistoryResponse, CallError> {
-        self.read(Rpc::GetWorkflowExecutionHistory, message, |mut service, request| async move {
-            service.get_workflow_execution_history(request).await
-        })
-        .await
     }
 }
 

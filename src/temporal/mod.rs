@@ -11,6 +11,7 @@ mod failures;
 mod history;
 mod outcome;
 mod pace;
+mod pages;
 mod payloads;
 mod query;
 mod reads;

@@ -20,3 +20,4 @@ mod by_hand;
 mod shipped;
 mod general;
 mod conformance;
+mod corpus;
