@@ -131,6 +131,8 @@ pub enum Kind {
     Parameter,
     /// A flag of the command line.
     Usage,
+    /// What the runbook's guards do not allow.
+    Guard,
 }
 
 /// One problem.
@@ -215,7 +217,8 @@ impl Diagnostic {
     }
 }
 
-fn position(source: &Source, range: Range<usize>) -> Position {
+/// Where some bytes of a file are, with their line.
+pub fn position(source: &Source, range: Range<usize>) -> Position {
     let start = source.floor(range.start);
     let (line, column) = source.line_column(start);
     let whole = source.line_range(line);

@@ -15,7 +15,7 @@ use crate::record::{
     Body, Claim, Health, Job, JobEnd, Ordinal, Outcome, Seen, Settlement, Treatment, Write,
 };
 use crate::selection::ANOTHER_RUN;
-use crate::survey::{Override, Status, Version, WorkflowKey};
+use crate::survey::{Status, Version, WorkflowKey};
 
 /// Where a Workflow's life in a step stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -472,7 +472,7 @@ impl Ledger {
                 let entry = self.entry_mut(*ordinal)?;
                 entry.row = Some(row);
                 entry.treatment = Some(*treatment);
-                entry.target = target(write);
+                entry.target = write.target().cloned();
                 entry.attempt = if matches!(**write, Write::Options { .. }) {
                     seen.attempt
                 } else {
@@ -757,20 +757,6 @@ impl Part {
             && self.intended.is_empty()
             && self.in_doubt.is_empty()
             && self.handed.is_empty()
-    }
-}
-
-fn target(write: &Write) -> Option<Version> {
-    match write {
-        Write::Reset { target, .. } => target.clone(),
-        Write::Options {
-            target: Some(Override::Pinned { version } | Override::OneTime { version }),
-        } => Some(version.clone()),
-        Write::Options { .. }
-        | Write::Terminate { .. }
-        | Write::Cancel { .. }
-        | Write::Signal { .. } => None,
-        Write::Restart { target, .. } => Some(target.clone()),
     }
 }
 

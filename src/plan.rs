@@ -9,10 +9,12 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+use crate::catalog;
 use crate::decision::Table;
+use crate::diagnostic::Diagnostic;
 use crate::history::Outlook;
 use crate::record::{Certainty, Leftover};
-use crate::runbook::{Parameters, Runbook};
+use crate::runbook::{Parameters, Runbook, StepBody};
 use crate::selection::Found;
 use crate::survey::{Listed, Preflight, Routing};
 
@@ -84,6 +86,13 @@ impl TableSurvey {
     /// Workflows that no row takes.
     pub fn unmatched_total(&self) -> u64 {
         self.unmatched.values().map(|leftover| leftover.count).sum()
+    }
+
+    /// Workflows that its rows would take, but those in `skip`. Where rows overlap, each is counted once.
+    pub fn taken(&self, skip: &[String]) -> u64 {
+        let rows = self.rows.iter().filter(|row| !skip.contains(&row.row));
+        let rows: u64 = rows.map(|row| row.count).sum();
+        rows.min(self.total.saturating_sub(self.unmatched_total()))
     }
 
     /// The row's survey.
@@ -199,6 +208,28 @@ pub struct Survey {
 }
 
 impl Survey {
+    /// Why what was counted may not be done, as the runbook's guards have it. `written` says how many Workflows a
+    /// step has written to already, `skip` names rows that are left alone.
+    pub fn beyond_guards(
+        &self,
+        runbook: &Runbook,
+        skip: &[String],
+        written: impl Fn(&str) -> u64,
+    ) -> Vec<Diagnostic> {
+        let steps = runbook.all_steps().into_iter();
+        let refused = steps.filter_map(|step| {
+            let StepBody::Action { action, with } = &step.body else {
+                return None;
+            };
+            catalog::find(action).filter(|action| action.effect.writes())?;
+            let decision = with.get("decision").and_then(serde_json::Value::as_str);
+            let table = self.tables.get(decision.unwrap_or(&step.id))?;
+            let (found, before) = (table.taken(skip), written(&step.id));
+            runbook.guards.refuse_count(&step.id, found, before)
+        });
+        refused.collect()
+    }
+
     /// What is different from an earlier survey, a sentence each: whoever resumes should know.
     pub fn changes_since(&self, earlier: &Self) -> Vec<String> {
         let mut changes = Vec::new();

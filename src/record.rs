@@ -4,15 +4,17 @@
 //! Identifiers of a Workflow appear once, in the [`Body::Page`] that claims it; later records name it
 //! by its ordinal. Progress that may be lost (bars, rates) is not a record.
 //!
-//! Changes: 1.0 first format.
+//! Changes: 1.0 first format; 1.1 `asked` says by its terms what a yes is given for (a grant of before
+//! covers nothing, and is asked for again).
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
+use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{Effect, FormField};
 use crate::history::ResetPoint;
@@ -21,7 +23,7 @@ use crate::selection::reader::Cursor;
 use crate::survey::{BatchState, Override, Status, Version, WorkflowKey};
 
 /// Major and minor version of the format. A reader takes any minor of its major.
-pub const FORMAT: Format = Format { major: 1, minor: 0 };
+pub const FORMAT: Format = Format { major: 1, minor: 1 };
 
 /// A format's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -253,6 +255,38 @@ pub enum Question {
     },
 }
 
+/// What is done to one Workflow, and where it is moved by that.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Deed {
+    /// What.
+    pub treatment: Treatment,
+    /// Where to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub target: Option<Version>,
+}
+
+/// What a yes is given for. A write under other terms needs another yes.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Terms {
+    /// SHA-256, hexadecimal, over the query or selection as rendered, the action and its arguments, and those of
+    /// its fallbacks.
+    pub digest: String,
+    /// What may be done to a Workflow under it; empty for a step that is not about single Workflows.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub deeds: BTreeSet<Deed>,
+}
+
+impl Terms {
+    /// Those of `what`, and of what may be done to a Workflow.
+    pub fn of(what: &Value, deeds: BTreeSet<Deed>) -> Self {
+        let digest = Sha256::digest(what.to_string());
+        Self {
+            digest: digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            deeds,
+        }
+    }
+}
+
 /// What was answered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
@@ -413,6 +447,21 @@ fn is_large(input: &[Value]) -> bool {
 }
 
 impl Write {
+    /// Where it moves the Workflow; none where it does not.
+    pub fn target(&self) -> Option<&Version> {
+        match self {
+            Self::Reset { target, .. } => target.as_ref(),
+            Self::Options {
+                target: Some(Override::Pinned { version } | Override::OneTime { version }),
+            } => Some(version),
+            Self::Restart { target, .. } => Some(target),
+            Self::Options { .. }
+            | Self::Terminate { .. }
+            | Self::Cancel { .. }
+            | Self::Signal { .. } => None,
+        }
+    }
+
     /// The write without what is this Workflow's alone (event id, request id), and the event id: what a
     /// step sends to many is equal then.
     pub fn split(&self) -> (Self, i64) {
@@ -698,6 +747,9 @@ pub enum Body {
         place: Place,
         /// What.
         what: Box<Question>,
+        /// What a yes is given for: by row, or under the step's id.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        terms: BTreeMap<String, Terms>,
     },
     /// Its answer.
     Answered {

@@ -4,10 +4,12 @@
 //! to a Workflow is read from the Workflow; the job's counts are its own word, and come by pages.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::{Map, Value, json};
 
 use super::{World, arguments, fatal, problem};
+use crate::approval::{Lapsed, Permit};
 use crate::catalog::{DescribeBatch, ListBatches, TerminateBatch, WaitBatch};
 use crate::decision::{Call, Naming};
 use crate::history::ResetTo;
@@ -186,15 +188,21 @@ async fn terminate(world: &World, with: &TerminateBatch) -> Result<(), Problem> 
     }
 }
 
-/// Starts the job of a step, or looks for it.
-pub(crate) async fn follow(
+/// Looks for the job of a step.
+pub(crate) async fn follow(world: &World, request: &JobRequest) -> Result<JobSeen, Problem> {
+    look_for(world, request).await
+}
+
+/// Starts the job of a step, then looks for it.
+pub(crate) async fn start(
     world: &World,
-    request: &JobRequest,
-    start: bool,
+    permit: Permit<Arc<JobRequest>>,
 ) -> Result<JobSeen, Problem> {
-    if !start {
-        return look_for(world, request).await;
-    }
+    let request = match permit.redeem(world.now()) {
+        Ok(request) => request,
+        Err(Lapsed) => return Ok(JobSeen::Lapsed),
+    };
+    let request = &*request;
     let Some(call) = call_of(world, request) else {
         return Ok(JobSeen::Refused(
             "the service has no batch job for this action".to_owned(),

@@ -131,7 +131,8 @@ pub(super) async fn run(world: &World, sealed: &Sealed) -> Ran {
     }
 }
 
-fn unstarted(message: &str) -> Ran {
+/// Certainly no process was started: why.
+pub(super) fn unstarted(message: &str) -> Ran {
     Ran {
         problem: Some(fatal(message)),
         unstarted: true,

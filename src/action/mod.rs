@@ -15,11 +15,12 @@ pub mod workflows;
 use jiff::Timestamp;
 use serde_json::Value;
 
+use crate::approval::Permit;
 use crate::clock::Clock;
 use crate::connection::Connection;
 use crate::equivalent::At;
 use crate::record::RunId;
-use crate::steps::{Completion, Effect, Observation, Problem};
+use crate::steps::{Act, Completion, Effect, Observation, Problem};
 use crate::temporal::{CallError, Temporal, Verdict};
 
 /// Rows of a page.
@@ -80,17 +81,10 @@ impl World {
                 let result = survey::evaluate(self, &tables).await;
                 Completion::Observed { place, result }
             }
-            Effect::Act {
+            Effect::Act { place, act } => Completion::Acted {
                 place,
-                action,
-                with,
-            } => {
-                let result = match action.split_once('.') {
-                    Some(("batch", _)) => batch::act(self, &action, with).await,
-                    _ => deployment::act(self, &action, with).await,
-                };
-                Completion::Acted { place, result }
-            }
+                result: self.act(act).await,
+            },
             Effect::Survey {
                 place,
                 table,
@@ -179,7 +173,10 @@ impl World {
                 }
             }
             Effect::Run { place, command } => Completion::Ran {
-                ran: command::run(self, &command).await,
+                ran: match command.redeem(self.now()) {
+                    Ok(command) => command::run(self, &command).await,
+                    Err(lapsed) => command::unstarted(&lapsed.to_string()),
+                },
                 place,
             },
             Effect::Status {
@@ -200,14 +197,14 @@ impl World {
                 place,
                 request,
                 start,
-            } => {
-                let result = batch::follow(self, &request, start).await;
-                Completion::Job {
-                    place,
-                    start,
-                    result,
-                }
-            }
+            } => Completion::Job {
+                place,
+                start: start.is_some(),
+                result: match start {
+                    Some(permit) => batch::start(self, permit).await,
+                    None => batch::follow(self, &request).await,
+                },
+            },
             Effect::Compare {
                 ordinal,
                 key,
@@ -219,6 +216,19 @@ impl World {
             }
             Effect::Ask { .. } | Effect::Wait { .. } | Effect::Finish(_) => return None,
         })
+    }
+
+    /// Opens what was granted, and does it.
+    async fn act(&self, permit: Permit<Act>) -> Result<(), Problem> {
+        let Act { action, with } = permit.redeem(self.now()).map_err(|lapsed| Problem {
+            message: lapsed.to_string(),
+            transient: true,
+            not_yet: false,
+        })?;
+        match action.split_once('.') {
+            Some(("batch", _)) => batch::act(self, &action, with).await,
+            _ => deployment::act(self, &action, with).await,
+        }
     }
 
     async fn observe(&self, action: &str, with: Value) -> Result<Observation, Problem> {

@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 
 use super::selection::{MOST_NAMED, resolve};
 use super::{World, arguments, fatal, problem};
+use crate::approval::Permit;
 use crate::catalog::{Count, List, Named, Select};
 use crate::decision::{Case, Naming, Table, Verdict, as_listed, judge as decide};
 use crate::health::health;
@@ -207,11 +208,11 @@ pub(crate) async fn look_and_judge(
 pub(crate) async fn write(
     world: &World,
     key: &WorkflowKey,
-    write: Write,
+    permit: Permit<Write>,
     deadline: Timestamp,
     looked: Timestamp,
 ) -> Written {
-    let restart = match prepare(world, key, &write).await {
+    let restart = match prepare(world, key, permit.what()).await {
         Ok(restart) => restart,
         Err(error) => {
             let message = format!("nothing was sent: {error}");
@@ -226,6 +227,9 @@ pub(crate) async fn write(
     if now.duration_since(looked).abs() > FRESH {
         return Written::Stale;
     }
+    let Ok(write) = permit.redeem(now) else {
+        return Written::Lapsed;
+    };
     let left = Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO);
     match tokio::time::timeout(left, send(world, key, &write, restart)).await {
         Ok(Ok(new_run)) => Written::Ended(Outcome::Done { new_run }),

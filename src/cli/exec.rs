@@ -70,7 +70,7 @@ async fn exec(
         session::parameters(&runbook, &arguments.parameters, ui, output),
     )
     .await?;
-    let settings = session::settings(&arguments.connection, ui)?;
+    let settings = session::guarded(&runbook, &arguments.connection, ui, output)?;
     let clock = Clock::real();
     let now = clock.now();
     let run = session::new_run(now);
@@ -80,6 +80,7 @@ async fn exec(
         let world = World::of(temporal.clone(), clock.clone(), run.clone());
         let looks = if arguments.dry_run { LOOK_LIMIT } else { LOOKS };
         let survey = session::survey(&world, &runbook, &parameters, looks, ui, output).await?;
+        session::within_guards(&survey, &runbook, &flags.skip_rows, |_| 0, ui, output)?;
         let temporal = if arguments.dry_run {
             temporal
         } else {

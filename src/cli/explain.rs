@@ -60,7 +60,7 @@ async fn explain(
         session::parameters(&runbook, &arguments.parameters, ui, output),
     )
     .await?;
-    let settings = session::settings(&arguments.connection, ui)?;
+    let settings = session::guarded(&runbook, &arguments.connection, ui, output)?;
     let clock = Clock::real();
     let reading = async {
         let world = World::of(

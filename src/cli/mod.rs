@@ -347,6 +347,15 @@ pub fn load(path: &Path, ui: &Ui, output: Output) -> Result<Runbook, Exit> {
 
 /// Prints diagnostics: to stderr for people, to stdout as JSON.
 pub fn invalid(problems: &[Diagnostic], ui: &Ui, output: Output) -> Exit {
+    diagnose(problems, ui, output, Exit::Invalid)
+}
+
+/// The same, of what the runbook's guards refuse.
+pub fn forbidden(problems: &[Diagnostic], ui: &Ui, output: Output) -> Exit {
+    diagnose(problems, ui, output, Exit::Refused)
+}
+
+fn diagnose(problems: &[Diagnostic], ui: &Ui, output: Output, exit: Exit) -> Exit {
     match output {
         Output::Text => {
             let style = ui.err_style();
@@ -358,12 +367,13 @@ pub fn invalid(problems: &[Diagnostic], ui: &Ui, output: Output) -> Exit {
             ));
         }
         Output::Json => {
-            if print_json(ui, &json!({ "valid": false, "diagnostics": problems })).is_err() {
+            let valid = exit != Exit::Invalid;
+            if print_json(ui, &json!({ "valid": valid, "diagnostics": problems })).is_err() {
                 return Exit::Failed;
             }
         }
     }
-    Exit::Invalid
+    exit
 }
 
 /// Prints data as JSON.

@@ -10,6 +10,7 @@ use super::{Exit, Output};
 use crate::action::World;
 use crate::clock::Clock;
 use crate::connection::{Access, ConnectionArgs};
+use crate::diagnostic::Diagnostic;
 use crate::plan::{LOOK_LIMIT, Plan};
 use crate::report::{PlanReport, write_json};
 use crate::run::Interrupts;
@@ -53,7 +54,7 @@ async fn plan(
         session::parameters(&runbook, &arguments.parameters, ui, output),
     )
     .await?;
-    let settings = session::settings(&arguments.connection, ui)?;
+    let settings = session::guarded(&runbook, &arguments.connection, ui, output)?;
     let clock = Clock::real();
     let reading = async {
         let world = World::of(
@@ -64,7 +65,8 @@ async fn plan(
         report(&world, &runbook, parameters, ui, output).await
     };
     let limit = settings.command_timeout;
-    let report = session::unless_interrupted(&mut interrupts, limit, ui, reading).await?;
+    let (report, refused) =
+        session::unless_interrupted(&mut interrupts, limit, ui, reading).await?;
     let printed = match output {
         Output::Text => ui.data(&report.text(ui.out_style())),
         Output::Json => ui.write_data(|out| {
@@ -72,10 +74,15 @@ async fn plan(
             out.write_all(b"\n")
         }),
     };
-    Ok(session::printed(printed, ui))
+    let exit = session::printed(printed, ui);
+    if exit != Exit::Done || refused.is_empty() {
+        return Ok(exit);
+    }
+    // The plan is shown all the same: it says what was counted.
+    Ok(super::forbidden(&refused, ui, Output::Text))
 }
 
-/// Reads the service and puts the plan together.
+/// Reads the service and puts the plan together, and what of it the runbook's guards refuse.
 ///
 /// # Errors
 /// As [`session::survey`].
@@ -85,9 +92,10 @@ pub async fn report(
     parameters: Parameters,
     ui: &Ui,
     output: Output,
-) -> Result<PlanReport, Exit> {
+) -> Result<(PlanReport, Vec<Diagnostic>), Exit> {
     let survey = session::survey(world, runbook, &parameters, LOOK_LIMIT, ui, output).await?;
     let scope = session::scope(runbook, &parameters, &world.run);
+    let refused = survey.beyond_guards(runbook, &[], |_| 0);
     let plan = Plan::new(runbook, parameters, survey, world.clock.now());
-    Ok(PlanReport::new(runbook, &plan, &scope))
+    Ok((PlanReport::new(runbook, &plan, &scope), refused))
 }

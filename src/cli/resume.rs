@@ -88,7 +88,8 @@ async fn resume(
     take_over(arguments, &machine, &clock, &mut interrupts, ui).await?;
 
     let preflight = machine.plan().survey.preflight.clone();
-    let settings = session::settings(&of_run(&arguments.connection, &preflight), ui)?;
+    let connection = of_run(&arguments.connection, &preflight);
+    let settings = session::guarded(machine.runbook(), &connection, ui, output)?;
     let parameters = with_entries(&machine, &flags);
     let surveying = async {
         let world = World::of(
@@ -97,6 +98,9 @@ async fn resume(
             run.clone(),
         );
         let survey = session::survey(&world, machine.runbook(), &parameters, 0, ui, output).await?;
+        let written = |step: &str| machine.state().step(step).grant.total_used();
+        let (runbook, skip) = (machine.runbook(), &flags.skip_rows);
+        session::within_guards(&survey, runbook, skip, written, ui, output)?;
         let found = &survey.preflight.namespace_id;
         if *found != preflight.namespace_id {
             ui.error(

@@ -294,6 +294,44 @@ pub fn settings(arguments: &ConnectionArgs, ui: &Ui) -> Result<Settings, Exit> {
     effective(arguments, ui).map(|effective| effective.settings)
 }
 
+/// As [`settings`], where the runbook's guards allow the service and the namespace.
+///
+/// # Errors
+/// [`Exit::Invalid`]; [`Exit::Refused`] by a guard, before anything is connected to.
+pub fn guarded(
+    runbook: &Runbook,
+    arguments: &ConnectionArgs,
+    ui: &Ui,
+    output: Output,
+) -> Result<Settings, Exit> {
+    let settings = settings(arguments, ui)?;
+    let guards = &runbook.guards;
+    let refused = guards.refuse_service(&settings.address, &settings.namespace);
+    if refused.is_empty() {
+        return Ok(settings);
+    }
+    Err(super::forbidden(&refused, ui, output))
+}
+
+/// Refuses what was counted where the runbook's guards do not allow it.
+///
+/// # Errors
+/// [`Exit::Refused`].
+pub fn within_guards(
+    survey: &Survey,
+    runbook: &Runbook,
+    skip: &[String],
+    written: impl Fn(&str) -> u64,
+    ui: &Ui,
+    output: Output,
+) -> Result<(), Exit> {
+    let refused = survey.beyond_guards(runbook, skip, written);
+    if refused.is_empty() {
+        return Ok(());
+    }
+    Err(super::forbidden(&refused, ui, output))
+}
+
 /// As [`settings`], with where each value came from.
 ///
 /// # Errors

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::catalog::{self, OverrideKind, ResetTo, Via};
-use crate::record::Treatment;
+use crate::record::{Deed, Treatment};
 use crate::runbook::EvalError;
 use crate::survey::{Override, Version};
 
@@ -95,6 +95,21 @@ impl Call {
             Self::Options(options) => options.version.as_ref(),
             Self::Restart(restart) => Some(&restart.version),
             Self::Terminate(_) | Self::Cancel(_) | Self::Signal(_) => None,
+        }
+    }
+
+    /// What it does to a Workflow, and where it moves it by that.
+    pub fn deed(&self) -> Deed {
+        let target = match self {
+            Self::Options(_) => match self.over() {
+                Some(Override::Pinned { version } | Override::OneTime { version }) => Some(version),
+                Some(Override::AutoUpgrade) | None => None,
+            },
+            _ => self.target().cloned(),
+        };
+        Deed {
+            treatment: self.treatment(),
+            target,
         }
     }
 

@@ -3,11 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::{Call, Strategy};
 use crate::catalog::{Only, Select};
 use crate::list_filter::{Attribute, Expr, Filter, Span};
+use crate::record::Terms;
 use crate::runbook::{EvalError, HitPolicy, Runbook, Scope, StepBody, TaskCondition, Unmatched};
 use crate::selection::Selection;
 use crate::survey::{AttributeValue, Listed, Look, Version};
@@ -48,6 +49,10 @@ pub struct Table {
     pub rows: Vec<TableRow>,
     /// Strategies by name, fallbacks included.
     pub strategies: BTreeMap<String, Strategy>,
+    /// The step's own `select`, rendered; nothing for a decision.
+    select: Value,
+    /// What a yes is given for, by row.
+    terms: Vec<Terms>,
 }
 
 /// Which row takes a Workflow.
@@ -127,7 +132,10 @@ impl Table {
             unmatched: decision.unmatched,
             rows,
             strategies,
-        })
+            select: Value::Null,
+            terms: Vec::new(),
+        }
+        .with_terms())
     }
 
     /// The table of a step that takes Workflows: of the decision that it applies, or of its own `select`.
@@ -143,8 +151,8 @@ impl Table {
         }
         let arguments = scope.render_arguments(with)?;
         let failed = |message: String| EvalError::Failed { message };
-        let select = arguments.get("select").cloned().unwrap_or_default();
-        let select: Select = serde_json::from_value(select)
+        let asked = arguments.get("select").cloned().unwrap_or_default();
+        let select: Select = serde_json::from_value(asked.clone())
             .map_err(|error| failed(format!("`select` of step `{id}`: {error}")))?;
         // The query is parsed, not pasted: it is rendered by its own rules.
         let query = with.get("select").and_then(|select| select.get("query"));
@@ -165,7 +173,9 @@ impl Table {
         if let Some(message) = objection.flatten() {
             return Err(failed(format!("step `{id}`: {message}")));
         }
-        Ok(Self::single(id, filter, selection, call))
+        let table = Self::single(id, filter, selection, call);
+        let select = asked;
+        Ok(Self { select, ..table }.with_terms())
     }
 
     /// As [`Table::of_step`], before any step has run: what earlier steps will have had is not known.
@@ -236,7 +246,10 @@ impl Table {
                 strategy: step.to_owned(),
             }],
             strategies: BTreeMap::from([(step.to_owned(), strategy)]),
+            select: Value::Null,
+            terms: Vec::new(),
         }
+        .with_terms()
     }
 
     /// A Workflow's class.
@@ -375,6 +388,41 @@ impl Table {
                 Filter::any([by_attribute, unset.and(by_type)])
             }
         }
+    }
+
+    /// What a yes to a row is given for: which Workflows, and what its strategy or a fallback of it does to them.
+    pub fn terms(&self, index: usize) -> &Terms {
+        &self.terms[index]
+    }
+
+    fn with_terms(mut self) -> Self {
+        self.terms = (0..self.rows.len())
+            .map(|index| self.terms_of(index))
+            .collect();
+        self
+    }
+
+    fn terms_of(&self, index: usize) -> Terms {
+        let row = &self.rows[index];
+        let mut reached = vec![&row.strategy];
+        let mut strategies: BTreeMap<&str, &Strategy> = BTreeMap::new();
+        while let Some(name) = reached.pop() {
+            if let Some(strategy) = self.strategies.get(name)
+                && strategies.insert(name, strategy).is_none()
+            {
+                reached.extend(strategy.fallback.values());
+            }
+        }
+        let deeds = strategies.values().map(|strategy| strategy.call.deed());
+        let what = json!({
+            "query": self.row_query(index).render(),
+            "class": row.classes,
+            "attribute": self.attribute,
+            "task": row.task,
+            "select": self.select,
+            "strategies": strategies,
+        });
+        Terms::of(&what, deeds.collect())
     }
 
     /// Versions that the strategies move to, in order, without repetition.

@@ -344,6 +344,7 @@ impl Report {
                 question,
                 place,
                 what,
+                ..
             } => {
                 self.expect(place, what);
                 self.questions.push(QuestionReport {

@@ -10,6 +10,7 @@ use crate::action::World;
 use crate::action::survey::{Subject, survey};
 use crate::catalog::{self, Subject as Of};
 use crate::decision::Table;
+use crate::diagnostic::Diagnostic;
 use crate::plan::Plan;
 use crate::record::{Body, Record, RunId};
 use crate::runbook::{EvalError, ParameterType, Parameters, Runbook, Scope, Step, StepBody};
@@ -25,6 +26,8 @@ pub enum Unplanned {
     Check(Vec<String>),
     /// The service cannot be read.
     Service(Problem),
+    /// The runbook's guards do not allow what was counted.
+    Guards(Vec<Diagnostic>),
 }
 
 impl From<EvalError> for Unplanned {
@@ -55,6 +58,10 @@ pub async fn plan(
     }
     let subject = subject(runbook, &parameters, &scope, looks)?;
     let survey = survey(world, &subject).await.map_err(Unplanned::Service)?;
+    let beyond = survey.beyond_guards(runbook, &[], |_| 0);
+    if !beyond.is_empty() {
+        return Err(Unplanned::Guards(beyond));
+    }
     Ok(Plan::new(runbook, parameters, survey, world.clock.now()))
 }
 

@@ -129,7 +129,7 @@ impl KillSwitch {
             Effect::Write { .. }
                 | Effect::Act { .. }
                 | Effect::Run { .. }
-                | Effect::Job { start: true, .. }
+                | Effect::Job { start: Some(_), .. }
         ) {
             self.intents += 1;
             if self.intents >= nth {

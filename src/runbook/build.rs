@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::guards::{Ceiling, Guards, Names, Place};
 use super::model::{
     Bound, Canary, Check, Classify, Decision, HitPolicy, Limits, Pace, Parameter, ParameterType,
     Retry, Row, Runbook, Step, StepBody, Strategy,
 };
 use super::{checks, shape, tables};
 use crate::diagnostic::{self, Diagnostic, Kind};
-use crate::document::Document;
+use crate::document::{Document, Node};
 use crate::{schema, template};
 
 impl Runbook {
@@ -71,6 +72,7 @@ fn build(document: &Document) -> Result<Runbook, Diagnostic> {
             .map(|(name, shape)| (name, parameter(shape)))
             .collect(),
         vars: file.vars,
+        guards: guards(document),
         checks: file
             .checks
             .into_iter()
@@ -101,6 +103,36 @@ fn build(document: &Document) -> Result<Runbook, Diagnostic> {
             .collect(),
         steps: file.steps.into_iter().map(step).collect(),
     })
+}
+
+/// Read from the document, which knows where each rule stands. That they are well-formed the schema has said.
+fn guards(document: &Document) -> Guards {
+    let Some(node) = document.root.get("guards") else {
+        return Guards::default();
+    };
+    let place = |rule: &Node| Place {
+        file: document.source.name().to_owned(),
+        position: diagnostic::position(&document.source, rule.range.clone()),
+    };
+    let names = |rule: &str| {
+        let node = node.get(rule)?;
+        let patterns = node.items().iter().filter_map(Node::text);
+        Some(Names {
+            patterns: patterns.map(str::to_owned).collect(),
+            place: place(node),
+        })
+    };
+    let most = node.get("max_workflows");
+    Guards {
+        namespaces: names("namespaces"),
+        addresses: names("addresses"),
+        max_workflows: most.and_then(|node| {
+            Some(Ceiling {
+                most: node.to_json().as_u64()?,
+                place: place(node),
+            })
+        }),
+    }
 }
 
 fn parameter(shape: shape::Parameter) -> Parameter {

@@ -10,6 +10,8 @@ use indexmap::IndexMap;
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::guards::Guards;
+
 /// A step's id, unique in a runbook, nested ones included: `[a-z][a-z0-9_]*`.
 pub type StepId = String;
 
@@ -28,6 +30,8 @@ pub struct Runbook {
     pub params: IndexMap<String, Parameter>,
     /// `vars:` in order of the file; values may hold expressions.
     pub vars: IndexMap<String, Value>,
+    /// `guards:`
+    pub guards: Guards,
     /// `checks:`
     pub checks: Vec<Check>,
     /// `queries:` — List Filter templates.

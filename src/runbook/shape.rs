@@ -38,6 +38,9 @@ pub(super) struct File {
     #[serde(default)]
     #[schemars(extend("propertyNames" = { "pattern": ID }))]
     pub(super) vars: IndexMap<String, Value>,
+    /// What this runbook must never do, whatever its parameters are. Refused before anything is read or written.
+    #[serde(rename = "guards")]
+    pub(super) _guards: Option<Guards>,
     /// Conditions that must hold before anything is read or written.
     #[serde(default)]
     pub(super) checks: Vec<Check>,
@@ -87,6 +90,29 @@ pub(super) struct Parameter {
     /// Never shown or kept; given by the environment (`RUNBOOK_PARAM_NAME`) or a file.
     #[serde(default)]
     pub(super) secret: bool,
+}
+
+/// What a runbook must never do. Written out, without expressions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub(super) struct Guards {
+    /// Namespaces that it may run in; `*` stands for any characters.
+    #[serde(rename = "namespaces")]
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
+    pub(super) _namespaces: Option<Vec<String>>,
+    /// Addresses of services that it may call, as the connection has them (`HOST:PORT`, whatever they resolve to); `*`
+    /// stands for any characters.
+    #[serde(rename = "addresses")]
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
+    pub(super) _addresses: Option<Vec<String>>,
+    /// Most Workflows that one step may write to, over all its rows and iterations, whoever agrees to more.
+    #[serde(rename = "max_workflows")]
+    pub(super) _max_workflows: Option<u64>,
+    /// Actions that no step and no strategy may have: by name, or all of a noun as `NOUN.*`.
+    #[serde(rename = "forbid")]
+    #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
+    pub(super) _forbid: Option<Vec<String>>,
 }
 
 /// A condition that must hold before anything is read or written.

@@ -18,7 +18,8 @@ use crate::decision::{Naming, Table};
 use crate::ledger::{Counts, Part};
 use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey};
 use crate::record::{
-    Body, Certainty, Equivalent, Health, Leftover, Ordinal, Place, Question, RowAsk, StepStatus,
+    Body, Certainty, Equivalent, Health, Leftover, Means, Ordinal, Place, Question, RowAsk,
+    StepStatus, Terms,
 };
 use crate::runbook::{Bound, EvalError, Unmatched};
 
@@ -86,7 +87,7 @@ impl Machine {
             return self.halt_when_idle(place, effects);
         }
         let naming = table.selection.is_named() && self.memory.listing.is_some();
-        let granted = self.state.step(&place.step).grant.total() > 0;
+        let granted = self.is_granted(&place.step, &table);
         if !self.dry && !granted && !naming && !self.has_claims(place) {
             effects.extend(self.first_question(place, &table));
             return effects;
@@ -99,6 +100,16 @@ impl Machine {
             return self.when_quiet(place, &table);
         }
         effects
+    }
+
+    /// Whether anything was granted for what the step's table says now.
+    pub(super) fn is_granted(&self, id: &str, table: &Table) -> bool {
+        let grant = &self.state.step(id).grant;
+        let mut rows = table.rows.iter().enumerate();
+        rows.any(|(index, row)| {
+            let terms = table.terms(index);
+            grant.knows(&row.id, terms) && grant.granted(&row.id, terms) > 0
+        })
     }
 
     pub(super) fn has_claims(&self, place: &Place) -> bool {
@@ -178,9 +189,10 @@ impl Machine {
             .filter(|ordinal| !self.memory.busy.contains(ordinal))
         {
             let entry = self.state.ledger.entry(ordinal);
-            let (Some(intent), Some(looked)) =
-                (entry.intent.as_deref(), self.memory.looked.get(&ordinal))
-            else {
+            let (Some(intent), Some((looked, write))) = (
+                entry.intent.as_deref(),
+                self.memory.permits.remove(&ordinal),
+            ) else {
                 continue;
             };
             room.slots = room.slots.saturating_sub(1);
@@ -188,9 +200,9 @@ impl Machine {
                 place: place.clone(),
                 ordinal,
                 key: (*entry.key).clone(),
-                write: intent.write.clone(),
+                write,
                 deadline: intent.deadline,
-                looked: *looked,
+                looked,
             });
         }
         for effect in &found {
@@ -240,6 +252,9 @@ impl Machine {
                 place: place.clone(),
                 found: Box::new(found.clone()),
             });
+        }
+        if self.hit_guard(id, survey.taken(&self.state.flags.skip_rows)) {
+            return self.halt_when_idle(place, Vec::new());
         }
         let rows = self.rows_to_ask(id, table, &survey, &BTreeMap::new());
         if rows.iter().all(|row| row.count == 0) {
@@ -327,7 +342,7 @@ impl Machine {
                 planned: planned
                     .and_then(|survey| survey.row(&row.id))
                     .map(|row| row.count),
-                granted: grant.granted(&row.id),
+                granted: grant.granted(&row.id, table.terms(index)),
                 samples: held.map_or_else(
                     || found.map(|row| row.samples.clone()).unwrap_or_default(),
                     |held| held.iter().take(SAMPLES).cloned().collect(),
@@ -373,6 +388,7 @@ impl Machine {
             Some(planned) => row.count <= flag_ceiling(planned),
             None => !extension,
         });
+        let terms = self.terms_to_ask(&place.step, &rows);
         let what = Question::Rows {
             rows,
             extension,
@@ -380,24 +396,37 @@ impl Machine {
             concurrency: step.pace.concurrency,
             notes,
         };
-        self.ask(place, what, word, within)
+        self.ask(place, what, terms, word, within)
+    }
+
+    /// What a yes to these rows is given for.
+    fn terms_to_ask(&self, id: &str, rows: &[RowAsk]) -> BTreeMap<String, Terms> {
+        let Some(table) = self.memory.tables.get(id) else {
+            return BTreeMap::new();
+        };
+        let terms = table.rows.iter().enumerate();
+        let asked = terms.filter(|(_, row)| rows.iter().any(|asked| asked.row == row.id));
+        asked
+            .map(|(index, row)| (row.id.clone(), table.terms(index).clone()))
+            .collect()
     }
 
     /// What an answer grants.
-    pub(super) fn grants_for(&self, what: &Question) -> BTreeMap<String, u64> {
+    pub(super) fn grants_for(&self, what: &Question, means: Means) -> BTreeMap<String, u64> {
         let Question::Rows {
             rows, extension, ..
         } = what
         else {
             return BTreeMap::new();
         };
-        let unattended = *extension && self.state.flags.yes;
+        // A flag grants no more than it may be asked about again, margin included.
+        let unattended = means == Means::Flag || (*extension && self.state.flags.yes);
         rows.iter()
             .map(|row| {
-                let ceiling = if unattended {
-                    flag_ceiling(row.planned.unwrap_or(0)).max(row.count)
-                } else {
-                    u64::MAX
+                let ceiling = match row.planned {
+                    Some(planned) if unattended => flag_ceiling(planned).max(row.count),
+                    None if unattended && *extension => row.count,
+                    _ => u64::MAX,
                 };
                 (
                     row.row.clone(),
@@ -493,7 +522,8 @@ impl Machine {
             return Vec::new();
         }
         if let Some((row, count)) = self.memory.canary_question.take() {
-            return self.ask(place, Question::Canary { row, count }, None, true);
+            let question = Question::Canary { row, count };
+            return self.ask(place, question, BTreeMap::new(), None, true);
         }
         if let Some(until) = self.next_due(place) {
             let reason = if self.open_canaries(&place.step).is_empty() {
@@ -517,6 +547,10 @@ impl Machine {
             waiting.entry(held.row.clone()).or_default().push(id);
         }
         if !waiting.is_empty() {
+            let found = waiting.values().map(|names| names.len() as u64).sum();
+            if self.hit_guard(&place.step, found) {
+                return self.halt_when_idle(place, Vec::new());
+            }
             let survey = self
                 .memory
                 .surveys

@@ -69,7 +69,7 @@ impl Machine {
         if self.dry {
             return self.batch_in_dry_run(place, &table);
         }
-        if self.state.step(id).grant.total() == 0 && !self.has_claims(place) {
+        if !self.is_granted(id, &table) && !self.has_claims(place) {
             return self.first_question(place, &table);
         }
         if self.state.step(id).passes == 0 && !self.is_frozen(place) {
@@ -180,7 +180,18 @@ impl Machine {
                 .rate
                 .unwrap_or(self.step_model(id).pace.rate),
         };
-        self.memory.writes += takes.len() as u64;
+        // The job is started later, with a permit of its own: here its Workflows are counted.
+        let row = table.rows[0].id.clone();
+        let count = takes.len() as u64;
+        let (terms, deed, now) = (table.terms(0), call.deed(), self.now);
+        let grant = self.state.grant_mut(id);
+        let spent = grant.map(|grant| grant.spend(&row, terms, &deed, count, (), now));
+        if !matches!(spent, Some(Ok(_))) {
+            let said = || "The batch job is not what was asked about.".to_owned();
+            self.memory.halt.get_or_insert_with(said);
+            return self.halt_when_idle(place, Vec::new());
+        }
+        self.memory.writes += count;
         self.end_freeze(place);
         self.emit(Body::Job {
             place: place.clone(),
@@ -215,7 +226,7 @@ impl Machine {
         let grant = &self.state.step(id).grant;
         let (used, total) = (grant.total_used(), grant.total());
         let row = &table.rows[0].id;
-        let enough = grant.allows(row, self.now).is_ok() && grant.granted(row) >= used + many;
+        let allowed = grant.allows(row, table.terms(0), many, self.now);
         let limit = self.state.flags.limit.unwrap_or(u64::MAX);
         if self.memory.writes + many > limit {
             let reason = format!(
@@ -232,8 +243,11 @@ impl Machine {
             self.hit_limit(id, "max_workflows", used + many, bound);
             return Some(Vec::new());
         }
-        if enough {
+        if allowed.is_ok() {
             return None;
+        }
+        if self.hit_guard(&place.step, many) {
+            return Some(Vec::new());
         }
         let samples = queue.iter().take(SAMPLES);
         let names =

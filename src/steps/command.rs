@@ -4,13 +4,16 @@
 //! somebody says so (`resume --retry-failed`), or provably nothing was started. Secrets are put in last,
 //! into [`Sealed`], which shows none of them.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::{Map, Value};
 
+use super::service::terms_of;
 use super::{Effect, Machine, Problem};
+use crate::approval::{Permit, Reads};
 use crate::catalog::{Effect as Does, RunCommand};
-use crate::record::{Body, Place, Question, StepStatus};
+use crate::record::{Body, Place, Question, StepStatus, Terms};
 use crate::runbook::{EvalError, Mask};
 
 /// A command as it is run: with secrets in its environment and input.
@@ -20,6 +23,12 @@ pub struct Sealed {
     pub command: RunCommand,
     /// Takes the secrets out of what it puts out.
     pub mask: Mask,
+}
+
+impl Reads for Box<Sealed> {
+    fn only_reads(&self) -> bool {
+        !self.command.effect.writes()
+    }
 }
 
 impl fmt::Debug for Sealed {
@@ -89,29 +98,48 @@ impl Machine {
         if self.in_doubt(place, &command) {
             return Vec::new();
         }
-        if command.effect.writes() {
-            let question = asked(&command);
-            if !self.was_granted(place, &question) {
-                return match self.word(&place.step) {
-                    Ok(word) => self.ask(place, question, word, true),
-                    Err(error) => {
-                        self.end_unknown(place, &error);
-                        Vec::new()
-                    }
-                };
+        match self.permit_to_run(place) {
+            Ok(Ok(permit)) => self.run_it(place, &command, permit),
+            Ok(Err((terms, word))) => {
+                let terms = BTreeMap::from([(place.step.clone(), terms)]);
+                self.ask(place, asked(&command), terms, word, true)
             }
-        }
-        self.run_it(place, &command)
-    }
-
-    fn run_it(&mut self, place: &Place, command: &RunCommand) -> Vec<Effect> {
-        let sealed = match self.sealed(&place.step) {
-            Ok(sealed) => sealed,
             Err(error) => {
                 self.end_unknown(place, &error);
-                return Vec::new();
+                Vec::new()
             }
-        };
+        }
+    }
+
+    /// Leave to run it, or what is to be asked for. Another step's agreement does not count: two runs are not one.
+    #[allow(clippy::type_complexity)] // an answer, or what to ask
+    fn permit_to_run(
+        &self,
+        place: &Place,
+    ) -> Result<Result<Permit<Box<Sealed>>, (Terms, Option<String>)>, EvalError> {
+        let id = &place.step;
+        let sealed = Box::new(self.sealed(id)?);
+        if !sealed.command.effect.writes() {
+            return Permit::to_read(sealed)
+                .map(Ok)
+                .ok_or_else(|| EvalError::Failed {
+                    message: "a command that writes is not read".to_owned(),
+                });
+        }
+        let word = self.word(id)?;
+        let terms = terms_of("command.run", &self.arguments(id)?, word.as_deref());
+        let grant = &self.state.step(id).grant;
+        Ok(grant
+            .whole(&terms, sealed, self.now)
+            .map_err(|_| (terms, word)))
+    }
+
+    fn run_it(
+        &mut self,
+        place: &Place,
+        command: &RunCommand,
+        permit: Permit<Box<Sealed>>,
+    ) -> Vec<Effect> {
         self.memory.calling.insert(place.step.clone());
         self.memory.repeated.insert(place.step.clone());
         self.emit(Body::Acting {
@@ -125,7 +153,7 @@ impl Machine {
         });
         vec![Effect::Run {
             place: place.clone(),
-            command: Box::new(sealed),
+            command: permit,
         }]
     }
 
@@ -159,12 +187,6 @@ impl Machine {
         let output = self.blank_output(&place.step);
         self.end(place, StepStatus::Halted, output, &message);
         true
-    }
-
-    /// Whether just this was agreed to. Another step's agreement does not count: two runs are not one.
-    fn was_granted(&self, place: &Place, question: &Question) -> bool {
-        let state = self.state.step(&place.step);
-        state.grant.holds(self.now) && state.agreed.as_ref() == Some(question)
     }
 
     /// The command as it may be shown.

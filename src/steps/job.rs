@@ -4,6 +4,7 @@
 //! Pure. That a start may have left is durable before it leaves; it is sent again only where the service
 //! was asked and has no such job, after the latest moment at which the request can still arrive.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
@@ -12,8 +13,10 @@ use super::apply::{SETTLE_AFTER, WRITE_DEADLINE};
 use super::state::JobState;
 use super::taking::LOOK_TRIES;
 use super::{Effect, Machine, Problem, Room};
+use crate::approval::{Lapsed, Permit, Short};
 use crate::decision::{Call, Naming, Table};
-use crate::record::{Body, JobEnd, Ordinal, Outcome, Place, StepStatus};
+use crate::plan::SAMPLES;
+use crate::record::{Body, Certainty, Deed, JobEnd, Ordinal, Outcome, Place, RowAsk, StepStatus};
 use crate::survey::{BatchJob, BatchState, WorkflowKey};
 
 /// Longest pause between two polls of a running job.
@@ -67,6 +70,8 @@ pub enum JobSeen {
     Refused(String),
     /// Nobody knows whether it was started.
     InDoubt(String),
+    /// What was granted had run out by the time the call would have left: it was not started.
+    Lapsed,
 }
 
 impl Machine {
@@ -110,8 +115,13 @@ impl Machine {
             }];
         }
         // A start that may have left is never repeated before the service was asked.
-        let start = !state.found && !self.state.step(id).acting;
-        if start {
+        let request = self.request(place, table, state);
+        let mut start = None;
+        if !state.found && !self.state.step(id).acting {
+            match self.permit_to_start(id, table, state, &request) {
+                Ok(permit) => start = Some(permit),
+                Err(short) => return self.ask_again(place, table, state, short),
+            }
             let what = format!(
                 "start the batch job {} of {} Workflows",
                 state.job.id,
@@ -126,9 +136,67 @@ impl Machine {
         self.memory.calling.insert(id.clone());
         vec![Effect::Job {
             place: place.clone(),
-            request: self.request(place, table, state),
+            request,
             start,
         }]
+    }
+
+    fn permit_to_start(
+        &self,
+        id: &str,
+        table: &Table,
+        state: &JobState,
+        request: &Arc<JobRequest>,
+    ) -> Result<Permit<Arc<JobRequest>>, Short> {
+        let job = &state.job;
+        let grant = &self.state.step(id).grant;
+        let deed = Deed {
+            treatment: job.treatment,
+            target: job.target.clone(),
+        };
+        let (terms, sealed) = (table.terms(0), request.clone());
+        grant.renew(&job.row, terms, &deed, job.len(), sealed, self.now)
+    }
+
+    /// A job that was decided on and not started, and may not be started any more: of what ran out is asked
+    /// again; what was granted as something else is decided anew.
+    fn ask_again(
+        &mut self,
+        place: &Place,
+        table: &Table,
+        state: &JobState,
+        short: Short,
+    ) -> Vec<Effect> {
+        if short != Short::Expired {
+            let message = "it was granted as something else".to_owned();
+            self.emit(Body::JobEnded {
+                place: place.clone(),
+                id: state.job.id.clone(),
+                end: JobEnd::NotStarted { message },
+            });
+            return Vec::new();
+        }
+        if self.memory.declined.contains(&place.step) {
+            let message = "It was declined.".to_owned();
+            self.emit(Body::JobEnded {
+                place: place.clone(),
+                id: state.job.id.clone(),
+                end: JobEnd::NotStarted { message },
+            });
+            return Vec::new();
+        }
+        if self.memory.asking.is_some() {
+            return Vec::new();
+        }
+        let samples = state.job.ordinals().take(SAMPLES);
+        let names = samples.map(|ordinal| self.state.ledger.entry(ordinal).key.workflow_id.clone());
+        let waiting = BTreeMap::from([(state.job.row.clone(), names.collect())]);
+        let survey = self.memory.surveys.get(&place.step).cloned();
+        let mut rows = self.rows_to_ask(&place.step, table, &survey.unwrap_or_default(), &waiting);
+        let used = self.state.step(&place.step).grant.used(&state.job.row);
+        let exact = |row: &mut RowAsk| (row.count, row.certainty) = (used, Certainty::Exact);
+        rows.iter_mut().for_each(exact);
+        self.put_rows(place, rows, true)
     }
 
     pub(super) fn job_seen(&mut self, place: &Place, result: Result<JobSeen, Problem>) {
@@ -166,6 +234,7 @@ impl Machine {
                 self.not_started(place, &status, true);
                 self.wait_for_job(place, status, BUSY);
             }
+            Ok(JobSeen::Lapsed) => self.not_started(place, &Lapsed.to_string(), true),
             Ok(JobSeen::Foreign(message) | JobSeen::Refused(message)) => {
                 self.not_started(place, &message, false);
                 self.emit(Body::JobEnded {

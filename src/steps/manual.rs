@@ -3,9 +3,12 @@
 //! Pure. A form is filled by whoever answers, or by `--answer STEP.FIELD=VALUE`; `--yes` alone invents
 //! no value that must be entered.
 
+use std::collections::BTreeMap;
+
 use indexmap::IndexMap;
 use serde_json::{Map, Value, json};
 
+use super::service::terms_of;
 use super::{Effect, Machine};
 use crate::catalog::{FormField, ManualTask};
 use crate::record::{Place, Question, StepStatus};
@@ -29,8 +32,19 @@ impl Machine {
             );
             return Vec::new();
         }
+        let word = match self.word(&place.step) {
+            Ok(word) => word,
+            Err(error) => {
+                self.end_unknown(place, &error);
+                return Vec::new();
+            }
+        };
+        let terms = terms_of("manual.task", &with, word.as_deref());
         let state = self.state.step(&place.step);
-        if let Some((by, note)) = state.note.clone() {
+        // What was done was these instructions; how long ago does not matter.
+        if let Some((by, note)) = state.note.clone()
+            && state.grant.knows(&place.step, &terms)
+        {
             let output = json!({ "done_by": by, "note": note, "form": state.form });
             self.end(place, StepStatus::Succeeded, output, "");
             return Vec::new();
@@ -41,7 +55,10 @@ impl Machine {
             return Vec::new();
         }
         match self.to_be_asked(place, with) {
-            Ok((question, word)) => self.ask(place, question, word, true),
+            Ok(question) => {
+                let terms = BTreeMap::from([(place.step.clone(), terms)]);
+                self.ask(place, question, terms, word, true)
+            }
             Err(message) => {
                 let output = self.blank_output(&place.step);
                 self.end(place, StepStatus::Failed, output, &message);
@@ -50,11 +67,7 @@ impl Machine {
         }
     }
 
-    fn to_be_asked(
-        &self,
-        place: &Place,
-        with: Value,
-    ) -> Result<(Question, Option<String>), String> {
+    fn to_be_asked(&self, place: &Place, with: Value) -> Result<Question, String> {
         let task: ManualTask = serde_json::from_value(with)
             .map_err(|error| format!("arguments of `manual.task`: {error}"))?;
         let answers = self.state.flags.answers.get(&place.step);
@@ -68,13 +81,11 @@ impl Machine {
                 .map_err(|why| format!("--answer {}.{name}: {why}", place.step))?;
             given.insert(name.clone(), value);
         }
-        let word = self.word(&place.step).map_err(|error| error.to_string())?;
-        let question = Question::Manual {
+        Ok(Question::Manual {
             instructions: task.instructions,
             form: task.form,
             given,
-        };
-        Ok((question, word))
+        })
     }
 }
 

@@ -42,14 +42,14 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use serde_json::{Map, Value};
 
-use crate::approval::Reply;
+use crate::approval::{Permit, Reply};
 use crate::catalog::{self, Kind, Named, OfLedger, Select, Subject};
 use crate::decision::{Table, Verdict};
 use crate::ledger::OpenIntent;
 use crate::plan::{Plan, TableSurvey};
 use crate::record::{
     Answer, Body, Claim, Equivalent, Flags, Health, Means, Ordinal, Outcome, Place, Question,
-    Record, RunId, Settlement, StepStatus, Write,
+    Record, RunId, Settlement, StepStatus, Terms, Write,
 };
 use crate::runbook::{EvalError, Parameters, Runbook, Scope, Step, StepBody};
 use crate::selection::FileSeen;
@@ -91,6 +91,8 @@ pub enum Written {
     Ended(Outcome),
     /// The look was too old by the time the call would have left: nothing was sent.
     Stale,
+    /// What was granted had run out by the time the call would have left: nothing was sent.
+    Lapsed,
     /// The target Version is refused for every Workflow: the step halts.
     TargetRefused(String),
 }
@@ -136,8 +138,18 @@ pub enum Next {
     Draw,
 }
 
-/// Something to do. Nothing of it is done before the outbox is durable.
-#[derive(Clone, Debug)]
+/// A service action, complete.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Act {
+    /// Its name.
+    pub action: String,
+    /// Rendered arguments.
+    pub with: Value,
+}
+
+/// Something to do. Nothing of it is done before the outbox is durable. What writes holds a [`Permit`], which
+/// only a grant makes.
+#[derive(Debug)]
 pub enum Effect {
     /// Read what a service action needs to know.
     Observe {
@@ -152,10 +164,8 @@ pub enum Effect {
     Act {
         /// For which step.
         place: Place,
-        /// Action.
-        action: String,
-        /// Rendered arguments.
-        with: Value,
+        /// What was granted.
+        act: Permit<Act>,
     },
     /// Count the rows of several decisions.
     Evaluate {
@@ -209,8 +219,8 @@ pub enum Effect {
         ordinal: Ordinal,
         /// It.
         key: WorkflowKey,
-        /// The call.
-        write: Write,
+        /// The call, as it was granted.
+        write: Permit<Write>,
         /// When it gives up.
         deadline: Timestamp,
         /// When the look that it rests on was taken.
@@ -261,8 +271,8 @@ pub enum Effect {
         place: Place,
         /// The job.
         request: Arc<JobRequest>,
-        /// Whether to start it; else it is only looked for.
-        start: bool,
+        /// To start it, as it was granted; else it is only looked for.
+        start: Option<Permit<Arc<JobRequest>>>,
     },
     /// Look at what a batch job did to a Workflow.
     Compare {
@@ -290,8 +300,8 @@ pub enum Effect {
     Run {
         /// For which step.
         place: Place,
-        /// What, with its secrets.
-        command: Box<command::Sealed>,
+        /// What, with its secrets, as it was granted.
+        command: Permit<Box<command::Sealed>>,
     },
     /// Nothing before then, unless something completes.
     Wait {
@@ -431,8 +441,8 @@ pub(crate) struct Memory {
     pub listing: Option<listing::Listing>,
     /// Workflows that wait for a canary or a grant, and their row.
     pub held: BTreeMap<Ordinal, apply::Held>,
-    /// When a Workflow was looked at (of those with a fresh intent).
-    pub looked: BTreeMap<Ordinal, Timestamp>,
+    /// When a Workflow was looked at, and its write (of those with a fresh intent whose call has not left).
+    pub permits: BTreeMap<Ordinal, (Timestamp, Permit<Write>)>,
     /// Transient failures of a look, by Workflow: tries and when the next one is due.
     pub again: BTreeMap<Ordinal, (u32, Timestamp)>,
     /// Why the step at work must halt.
@@ -732,6 +742,7 @@ impl Machine {
         &mut self,
         place: &Place,
         what: Question,
+        terms: BTreeMap<String, Terms>,
         word: Option<String>,
         planned_ok: bool,
     ) -> Vec<Effect> {
@@ -743,6 +754,7 @@ impl Machine {
             question,
             place: place.clone(),
             what: Box::new(what.clone()),
+            terms,
         });
         let given = self.state.flags.confirm.get(&place.step);
         let agreed = match &word {
@@ -781,7 +793,8 @@ impl Machine {
             return;
         }
         self.memory.asking = None;
-        let Some((place, what)) = self.state.asked.get(&question).cloned() else {
+        let Some(state::Asked { place, what, .. }) = self.state.asked.get(&question).cloned()
+        else {
             return;
         };
         match reply {
@@ -800,7 +813,7 @@ impl Machine {
                         return;
                     }
                 };
-                let grants = self.grants_for(&what);
+                let grants = self.grants_for(&what, means);
                 self.emit(Body::Answered {
                     question,
                     answer: Answer::Yes,

@@ -4,16 +4,17 @@
 //! is to be changed, and is observed again afterwards: that is its settling, too, since all of them are
 //! idempotent. So a second run asks nothing where nothing is to be done.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use serde_json::Value;
+use serde_json::{Value, json};
 
-use super::{Effect, Machine, Observation, Problem};
+use super::{Act, Effect, Machine, Observation, Problem};
+use crate::approval::Permit;
 use crate::decision::Table;
-use crate::record::{Body, Place, Question, StepStatus};
-use crate::runbook::StepBody;
+use crate::record::{Body, Place, Question, StepStatus, Terms};
 
 /// Pause before a pending state is looked at again.
 const POLL: SignedDuration = SignedDuration::from_secs(5);
@@ -21,6 +22,12 @@ const POLL: SignedDuration = SignedDuration::from_secs(5);
 const POLLERS: Duration = Duration::from_secs(15 * 60);
 /// How long a batch job is waited for where the step does not say.
 const BATCH: Duration = Duration::from_secs(60 * 60);
+
+/// What a yes to a step's action is given for. A step that wants a word gives its yes for that word.
+pub(super) fn terms_of(action: &str, with: &Value, word: Option<&str>) -> Terms {
+    let what = json!({ "action": action, "with": with, "word": word });
+    Terms::of(&what, BTreeSet::new())
+}
 
 impl Machine {
     pub(super) fn work_service(&mut self, place: &Place) -> Vec<Effect> {
@@ -110,24 +117,22 @@ impl Machine {
             self.end(place, StepStatus::Halted, output, "It was declined.");
             return Vec::new();
         }
-        if !self.is_granted(place, &action, &with) {
-            let word = match self.word(&place.step) {
-                Ok(word) => word,
-                Err(error) => {
-                    self.end_unknown(place, &error);
-                    return Vec::new();
-                }
+        let word = match self.word(&place.step) {
+            Ok(word) => word,
+            Err(error) => {
+                self.end_unknown(place, &error);
+                return Vec::new();
+            }
+        };
+        let terms = terms_of(&action, &with, word.as_deref());
+        let Some(act) = self.permit_to_act(place, &terms, Act { action, with }) else {
+            let question = Question::Changes {
+                changes: observation.changes,
+                equivalents: observation.equivalents,
             };
-            return self.ask(
-                place,
-                Question::Changes {
-                    changes: observation.changes,
-                    equivalents: observation.equivalents,
-                },
-                word,
-                true,
-            );
-        }
+            let terms = BTreeMap::from([(place.step.clone(), terms)]);
+            return self.ask(place, question, terms, word, true);
+        };
         self.memory.observed.remove(place);
         self.memory.calling.insert(place.step.clone());
         self.emit(Body::Acting {
@@ -137,8 +142,7 @@ impl Machine {
         });
         vec![Effect::Act {
             place: place.clone(),
-            action,
-            with,
+            act,
         }]
     }
 
@@ -174,26 +178,18 @@ impl Machine {
         }
     }
 
-    /// Granted itself, or covered by a step with the same action and arguments that is.
-    fn is_granted(&self, place: &Place, action: &str, with: &Value) -> bool {
-        if self.state.step(&place.step).grant.holds(self.now) {
-            return true;
+    /// Granted itself, or covered by what another step was granted: the same action with the same arguments. What
+    /// wants its own word is covered by nothing else.
+    fn permit_to_act(&self, place: &Place, terms: &Terms, act: Act) -> Option<Permit<Act>> {
+        let own = &self.state.step(&place.step).grant;
+        let confirmed = self.step_model(&place.step).confirm.is_some();
+        if confirmed || own.covers(terms, self.now).is_ok() {
+            return own.whole(terms, act, self.now).ok();
         }
-        if self.step_model(&place.step).confirm.is_some() {
-            return false;
-        }
-        self.runbook.all_steps().into_iter().any(|step| {
-            let StepBody::Action { action: other, .. } = &step.body else {
-                return false;
-            };
-            step.id != place.step
-                && other == action
-                && step.confirm.is_none()
-                && self.state.step(&step.id).grant.holds(self.now)
-                && self
-                    .arguments(&step.id)
-                    .is_ok_and(|arguments| arguments == *with)
-        })
+        let others = self.runbook.all_steps().into_iter();
+        let mut others = others.map(|step| &self.state.step(&step.id).grant);
+        let grant = others.find(|grant| grant.covers(terms, self.now).is_ok())?;
+        grant.whole(terms, act, self.now).ok()
     }
 
     /// The word that must be typed for a step, rendered.

@@ -11,7 +11,7 @@ use crate::approval::Grant;
 use crate::ledger::Ledger;
 use crate::record::{
     Answer, Body, Flags, Job, JobEnd, Leftover, Ordinal, Place, Question, Record, RunStatus,
-    StepStatus,
+    StepStatus, Terms,
 };
 use crate::runbook::{Parameters, Runbook, Step, StepBody};
 use crate::selection::Found;
@@ -57,8 +57,6 @@ pub struct StepState {
     /// A start that has not ended well: why, empty where that is not known. None where nothing was
     /// started since the step began, all went well, or it may be done again.
     pub ran: Option<String>,
-    /// What the latest yes was about, where it was about a command.
-    pub agreed: Option<Question>,
     /// What the action in flight adds to cumulative output fields.
     pub pending_counts: BTreeMap<String, u64>,
     /// Cumulative output fields of an action on the service, over a loop's iterations.
@@ -96,6 +94,17 @@ pub struct JobState {
     pub ended: Option<Timestamp>,
 }
 
+/// What was asked.
+#[derive(Clone, Debug)]
+pub struct Asked {
+    /// By which step.
+    pub place: Place,
+    /// What.
+    pub what: Question,
+    /// What a yes is given for.
+    pub terms: BTreeMap<String, Terms>,
+}
+
 /// The whole fold.
 #[derive(Clone, Debug)]
 pub struct State {
@@ -121,7 +130,7 @@ pub struct State {
     /// Questions so far.
     pub questions: u32,
     /// What was asked.
-    pub asked: BTreeMap<u32, (Place, Question)>,
+    pub asked: BTreeMap<u32, Asked>,
     /// The ledger.
     pub ledger: Ledger,
     /// How the run ended, if it did.
@@ -138,6 +147,10 @@ impl State {
         let mut steps = BTreeMap::new();
         let mut parents = BTreeMap::new();
         index(&runbook.steps, None, &mut steps, &mut parents);
+        let cap = runbook.guards.max_workflows.as_ref();
+        for step in steps.values_mut() {
+            step.grant = Grant::capped(cap.map(|ceiling| ceiling.most));
+        }
         Self {
             seq: 0,
             attachment: 0,
@@ -248,10 +261,15 @@ impl State {
                 question,
                 place,
                 what,
+                terms,
             } => {
                 self.questions = *question;
-                self.asked
-                    .insert(*question, (place.clone(), (**what).clone()));
+                let asked = Asked {
+                    place: place.clone(),
+                    what: (**what).clone(),
+                    terms: terms.clone(),
+                };
+                self.asked.insert(*question, asked);
             }
             Body::Answered {
                 question,
@@ -264,7 +282,7 @@ impl State {
                 ..
             } => {
                 self.answered(*question, *answer, grants, *expires, by, note);
-                let asked = self.asked.get(question).map(|(place, _)| place.clone());
+                let asked = self.asked.get(question).map(|asked| asked.place.clone());
                 if let (Answer::Yes, Some(place)) = (answer, asked) {
                     self.step_mut(&place.step)?.form.clone_from(form);
                 }
@@ -393,6 +411,11 @@ impl State {
         Ok(())
     }
 
+    /// What a step was granted, to spend of it.
+    pub(super) fn grant_mut(&mut self, id: &str) -> Option<&mut Grant> {
+        self.steps.get_mut(id).map(|step| &mut step.grant)
+    }
+
     fn give_back(&mut self, ordinal: Ordinal) -> Result<(), String> {
         let entry = self.ledger.entry(ordinal);
         let (step, row) = (entry.step.to_string(), entry.row.clone());
@@ -444,18 +467,15 @@ impl State {
         by: &str,
         note: &str,
     ) {
-        let Some((place, what)) = self.asked.get(&question).cloned() else {
+        let Some(asked) = self.asked.get(&question) else {
             return;
         };
-        if let (Answer::Yes, Some(step)) = (answer, self.steps.get_mut(&place.step)) {
+        if let (Answer::Yes, Some(step)) = (answer, self.steps.get_mut(&asked.place.step)) {
             // Going on with an unproven canary grants nothing, and makes no old grant young.
-            if !matches!(what, Question::Canary { .. }) {
-                step.grant.answered(grants, expires);
+            if !matches!(asked.what, Question::Canary { .. }) {
+                step.grant.answered(grants, &asked.terms, expires);
             }
             step.note = Some((by.to_owned(), note.to_owned()));
-            if matches!(what, Question::Command { .. }) {
-                step.agreed = Some(what);
-            }
         }
     }
 

@@ -7,10 +7,11 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::apply::{Held, WRITE_DEADLINE, Why};
 use super::{Judged, Machine, Problem, Written};
+use crate::approval::{Permit, Short};
 use crate::decision::{INVALID_REFUSAL, Verdict};
 use crate::ledger::Life;
 use crate::plan::add_leftover;
-use crate::record::{Body, Ordinal, Outcome, Settlement, Treatment};
+use crate::record::{Body, Deed, Ordinal, Outcome, Settlement, Treatment, Write};
 
 /// Tries of a look that fails for a passing reason.
 pub(super) const LOOK_TRIES: u32 = 5;
@@ -123,12 +124,18 @@ impl Machine {
                 seen,
                 point,
             } => {
+                let index = row;
                 let row = row_id(self, row);
                 if treatment == Treatment::Signalled && self.has_its_signal(ordinal, &row) {
                     return;
                 }
-                if self.may_write(&id, ordinal, &row) {
-                    self.memory.looked.insert(ordinal, at);
+                let deed = Deed {
+                    treatment,
+                    target: write.target().cloned(),
+                };
+                let sealed = (*write).clone();
+                if let Some(permit) = self.may_write(&id, ordinal, index, &deed, sealed) {
+                    self.memory.permits.insert(ordinal, (at, permit));
                     self.memory.writes += 1;
                     let deadline = self.now + WRITE_DEADLINE;
                     self.emit(Body::Intent {
@@ -205,15 +212,24 @@ impl Machine {
         waits
     }
 
-    /// Whether a write to `row` may happen now; if not, holds the claim back or decides it.
-    fn may_write(&mut self, id: &str, ordinal: Ordinal, row: &str) -> bool {
+    /// Leave for a write to a row's Workflow now; without it, holds the claim back or decides it.
+    fn may_write(
+        &mut self,
+        id: &str,
+        ordinal: Ordinal,
+        index: usize,
+        deed: &Deed,
+        write: Write,
+    ) -> Option<Permit<Write>> {
+        let table = self.memory.tables.get(id)?.clone();
+        let row = table.rows.get(index)?.id.as_str();
         if self.dry {
             *self
                 .memory
                 .dry_looks
                 .entry(format!("{id}/{row}"))
                 .or_default() += 1;
-            return false;
+            return None;
         }
         if self
             .state
@@ -230,12 +246,12 @@ impl Machine {
                 row: row.to_owned(),
                 outcome,
             });
-            return false;
+            return None;
         }
         // Looks in flight were begun before the last write that `--limit` allows.
         let limit_reached = self.memory.writes >= self.state.flags.limit.unwrap_or(u64::MAX);
         if self.memory.halt.is_some() || limit_reached {
-            return false;
+            return None;
         }
         let step = self.step_model(id);
         let state = self.state.step(id);
@@ -246,17 +262,12 @@ impl Machine {
             .map(|bound| bound.of(state.grant.total()));
         if let Some(bound) = bound.filter(|bound| used >= *bound) {
             self.hit_limit(id, "max_workflows", used + 1, bound);
-            return false;
+            return None;
         }
-        if state.grant.allows(row, self.now).is_err() {
-            self.memory.held.insert(
-                ordinal,
-                Held {
-                    row: row.to_owned(),
-                    why: Why::Grant,
-                },
-            );
-            return false;
+        let terms = table.terms(index);
+        if let Err(short) = state.grant.allows(row, terms, 1, self.now) {
+            self.hold(id, ordinal, row, short);
+            return None;
         }
         if step
             .canary
@@ -269,7 +280,62 @@ impl Machine {
                     why: Why::Canary,
                 },
             );
+            return None;
+        }
+        let grant = self.state.grant_mut(id)?;
+        match grant.spend(row, terms, deed, 1, write, self.now) {
+            Ok(permit) => Some(permit),
+            Err(short) => {
+                self.hold(id, ordinal, row, short);
+                None
+            }
+        }
+    }
+
+    /// Holds a claim back until its write is granted.
+    fn hold(&mut self, id: &str, ordinal: Ordinal, row: &str, short: Short) {
+        if short == Short::Capped {
+            self.hit_guard(id, 1);
+            return;
+        }
+        if short == Short::Foreign {
+            let outcome = Outcome::Failed {
+                code: String::new(),
+                message: "nothing was sent: the write is not what was asked about".to_owned(),
+            };
+            self.emit(Body::Outcome {
+                ordinal,
+                row: row.to_owned(),
+                outcome,
+            });
+            self.check_failures(ordinal);
+            return;
+        }
+        let held = Held {
+            row: row.to_owned(),
+            why: Why::Grant,
+        };
+        self.memory.held.insert(ordinal, held);
+    }
+
+    /// Whether the runbook's guards forbid the step to write to `found` more Workflows; it halts then.
+    pub(super) fn hit_guard(&mut self, id: &str, found: u64) -> bool {
+        let used = self.state.step(id).grant.total_used();
+        let guards = &self.runbook.guards;
+        let refused = guards.refuse_count(id, found, used);
+        let (Some(refused), Some(ceiling)) = (refused, guards.max_workflows.clone()) else {
             return false;
+        };
+        if self.memory.halt.is_none() {
+            let place = self.state.place_of(id);
+            self.emit(Body::LimitHit {
+                place,
+                limit: "guards.max_workflows".to_owned(),
+                value: used + found,
+                bound: ceiling.most,
+            });
+            let line = ceiling.place.line();
+            self.memory.halt = Some(format!("{} ({line}).", refused.message));
         }
         true
     }
@@ -328,11 +394,13 @@ impl Machine {
 
     pub(super) fn written(&mut self, ordinal: Ordinal, written: Written) {
         self.memory.busy.remove(&ordinal);
-        self.memory.looked.remove(&ordinal);
         match written {
-            Written::Stale => {
+            Written::Stale | Written::Lapsed => {
                 self.memory.writes = self.memory.writes.saturating_sub(1);
-                let evidence = "the look was too old; nothing was sent".to_owned();
+                let evidence = match written {
+                    Written::Lapsed => crate::approval::Lapsed.to_string(),
+                    _ => "the look was too old; nothing was sent".to_owned(),
+                };
                 self.emit(Body::Settled {
                     ordinal,
                     settlement: Settlement::NotDone,

@@ -16,6 +16,7 @@ use runbook::simulator::{Simulator, World};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
+mod guards;
 mod planning;
 
 /// One decision, a condition and a task for a person: quick on a real clock.

@@ -284,6 +284,7 @@ fn beginning() -> Journal {
                 question: 1,
                 place: place("recover", 1),
                 what: Box::new(rows()),
+                terms: Default::default(),
             },
         )
         .after(
@@ -706,6 +707,7 @@ fn what_to_do_next_after_each_ending() {
                 equivalents: Vec::new(),
                 changes: vec!["delete orders:bad".to_owned()],
             }),
+            terms: Default::default(),
         },
     );
     let reason = "clean_up asks, and there is no terminal".to_owned();

@@ -21,3 +21,4 @@ mod shipped;
 mod general;
 mod conformance;
 mod corpus;
+mod grants;

@@ -180,6 +180,7 @@ fn an_invalid_event_is_answered_with_the_valid_ones() {
         cli::plan::report(&world, &runbook, parameters, &ui, Output::Text)
             .await
             .expect("a plan")
+            .0
     });
     let json = serde_json::to_value(&report).expect("JSON");
     let reset = &json["tables"][0]["rows"][0]["looked"]["resets"][0];

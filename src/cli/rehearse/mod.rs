@@ -288,6 +288,13 @@ fn why(impossible: Impossible) -> Vec<String> {
             .into_iter()
             .map(|check| format!("there is no plan, a check does not hold: {check}"))
             .collect(),
+        Impossible::Unplanned(Unplanned::Guards(problems)) => problems
+            .into_iter()
+            .map(|problem| {
+                let line = problem.position.map_or(0, |position| position.line);
+                format!("there is no plan: {} (line {line})", problem.message)
+            })
+            .collect(),
         Impossible::Unplanned(Unplanned::Service(problem)) => {
             vec![format!("there is no plan: {}", problem.message)]
         }

@@ -8,6 +8,7 @@ mod cycles;
 mod decisions;
 mod expressions;
 mod general;
+mod guards;
 mod names;
 mod parameters;
 mod queries;
@@ -79,6 +80,7 @@ pub(super) fn check(names: &Names<'_>) -> Vec<Diagnostic> {
     checker.strategies();
     checker.decisions();
     checker.steps();
+    checker.guards();
     if checker.is_full() {
         let message = format!("more than {MOST} problems: the rest is not looked for");
         let file = names.document.source.name();

@@ -95,6 +95,7 @@ fn plan() -> PlanReport {
         cli::plan::report(&world, &runbook, parameters, &ui, Output::Text)
             .await
             .expect("a plan")
+            .0
     });
     // Over the runbook's text, which is edited more often than this.
     "DIGEST".clone_into(&mut report.digest);
