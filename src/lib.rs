@@ -17,6 +17,7 @@ pub mod document;
 pub mod template;
 pub mod history;
 pub mod survey;
+pub mod lease;
 pub mod payload;
 pub mod list_filter;
 pub mod catalog;

@@ -5,7 +5,8 @@
 //! by its ordinal. Progress that may be lost (bars, rates) is not a record.
 //!
 //! Changes: 1.0 first format; 1.1 `asked` says by its terms what a yes is given for (a grant of before
-//! covers nothing, and is asked for again).
+//! covers nothing, and is asked for again); 1.2 locks: `locking`, `locked`, `lock_refused`, `lock_lost`, `unlocking`
+//! and `unlocked`.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -18,12 +19,13 @@ use sha2::{Digest as _, Sha256};
 
 use crate::catalog::{Effect, FormField};
 use crate::history::ResetPoint;
+use crate::lease;
 use crate::selection::Found;
 use crate::selection::reader::Cursor;
 use crate::survey::{BatchState, Override, Status, Version, WorkflowKey};
 
 /// Major and minor version of the format. A reader takes any minor of its major.
-pub const FORMAT: Format = Format { major: 1, minor: 1 };
+pub const FORMAT: Format = Format { major: 1, minor: 2 };
 
 /// A format's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -990,6 +992,40 @@ pub enum Body {
         place: Place,
         /// What was found.
         found: Box<Found>,
+    },
+    /// The run is about to take its lock.
+    Locking {
+        /// The lock's name.
+        name: String,
+        /// Which taking, from 1: each has a request id of its own.
+        taking: u32,
+    },
+    /// The run has its lock.
+    Locked {
+        /// Run ID of the lease.
+        lease: String,
+    },
+    /// The run stops, for it cannot have its lock (exit 4).
+    LockRefused {
+        /// Who has it; none where the service did not let it be taken.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        holder: Option<Box<lease::Holder>>,
+        /// Why, where it is not somebody else's.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        message: String,
+    },
+    /// The run had its lock, and has it no more: somebody broke it.
+    LockLost {
+        /// What says so.
+        evidence: String,
+    },
+    /// The run is about to give its lock back.
+    Unlocking {},
+    /// It gave it back.
+    Unlocked {
+        /// Why that is not certain; empty where it is.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        error: String,
     },
 }
 

@@ -6,6 +6,7 @@
 pub mod command;
 pub mod batch;
 pub mod deployment;
+pub mod lease;
 mod query;
 pub mod selection;
 pub mod survey;
@@ -213,6 +214,10 @@ impl World {
             } => {
                 let result = batch::compare(self, &request, &key).await;
                 Completion::Compared { ordinal, result }
+            }
+            Effect::Lease { call, lease } => {
+                let answer = lease::perform(self, &lease, &call).await;
+                Completion::Leased { call, answer }
             }
             Effect::Ask { .. } | Effect::Wait { .. } | Effect::Finish(_) => return None,
         })

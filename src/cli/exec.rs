@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::connection::{Access, ConnectionArgs};
 use crate::journal::{self, Holder, Journal};
 use crate::plan::{LOOK_LIMIT, Plan};
+use crate::report::holder_lines;
 use crate::run::Interrupts;
 use crate::steps::Machine;
 use crate::ui::{LiveDisplay, Ui};
@@ -78,6 +79,14 @@ async fn exec(
     let planning = async {
         let temporal = session::connect(&settings, Access::ReadOnly, ui).await?;
         let world = World::of(temporal.clone(), clock.clone(), run.clone());
+        let lock = session::lock(&world, &runbook, &parameters, ui, output).await?;
+        if let Some((lock, holder)) = lock.as_ref().and_then(|it| Some((it, it.holder.as_ref()?))) {
+            if !arguments.dry_run {
+                return Err(session::refused_by_lock(lock, holder, &world, ui));
+            }
+            let lines = holder_lines(holder, clock.now()).join("; ");
+            ui.warning(&format!("the lock `{}` is held, {lines}", lock.name));
+        }
         let looks = if arguments.dry_run { LOOK_LIMIT } else { LOOKS };
         let survey = session::survey(&world, &runbook, &parameters, looks, ui, output).await?;
         session::within_guards(&survey, &runbook, &flags.skip_rows, |_| 0, ui, output)?;

@@ -34,6 +34,7 @@ pub mod schema;
 pub mod session;
 pub mod show;
 pub mod simulator;
+pub mod unlock;
 pub mod validate;
 
 /// How the command ends.
@@ -208,6 +209,8 @@ pub enum Verb {
     Rehearse(rehearse::Arguments),
     /// Serve a scenario's world on a port, as a Temporal service
     Simulator(simulator::Arguments),
+    /// Break the lock of a run that nobody carries out any more
+    Unlock(Box<unlock::Arguments>),
     /// Show the connection's values and where each came from, and test them
     Connection(Box<connection::Arguments>),
     /// List the runs of this user, the newest first
@@ -239,6 +242,7 @@ impl Verb {
             Self::Rehearse(arguments) => rehearse::run(&arguments, ui, output),
             Self::Simulator(arguments) => simulator::run(&arguments, ui, output),
             Self::Connection(arguments) => connection::run(&arguments, ui, output),
+            Self::Unlock(arguments) => unlock::run(&arguments, ui, output),
             Self::Runs => runs::run(ui, output),
             Self::Show(arguments) => show::run(&arguments, ui, format),
             Self::Schema(arguments) => schema::run(&arguments, ui),

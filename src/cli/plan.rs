@@ -93,9 +93,11 @@ pub async fn report(
     ui: &Ui,
     output: Output,
 ) -> Result<(PlanReport, Vec<Diagnostic>), Exit> {
+    let lock = session::lock(world, runbook, &parameters, ui, output).await?;
     let survey = session::survey(world, runbook, &parameters, LOOK_LIMIT, ui, output).await?;
     let scope = session::scope(runbook, &parameters, &world.run);
     let refused = survey.beyond_guards(runbook, &[], |_| 0);
     let plan = Plan::new(runbook, parameters, survey, world.clock.now());
-    Ok((PlanReport::new(runbook, &plan, &scope), refused))
+    let report = PlanReport::new(runbook, &plan, &scope).with_lock(lock);
+    Ok((report, refused))
 }

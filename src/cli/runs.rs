@@ -112,6 +112,7 @@ fn state(ending: &Ending, running: bool) -> &'static str {
         Ending::Open => "stopped",
         Ending::Parked { .. } => "parked",
         Ending::Interrupted { .. } => "interrupted",
+        Ending::Refused { .. } => "refused",
         Ending::Ended {
             status: RunStatus::Succeeded,
             ..

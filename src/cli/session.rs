@@ -18,13 +18,14 @@ use uuid::Uuid;
 use super::parameters::ParameterFlags;
 use super::{Exit, Output};
 use crate::action::World;
+use crate::action::lease;
 use crate::action::survey::survey as survey_service;
 use crate::connection::{Access, ConnectProblem, Connection, ConnectionArgs, Effective, Settings};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::{self, Holder, Journal, JournalError};
 use crate::plan::Survey;
 use crate::record::{Flags, Record, RunId};
-use crate::report::Located;
+use crate::report::{Located, LockPlan, holder_lines, unlock_line};
 use crate::run::kill::KillSwitch;
 use crate::run::{Broken, Display, Interrupts, Loop, Progress, begin};
 use crate::runbook::{
@@ -487,6 +488,73 @@ pub async fn survey(
     })
 }
 
+/// The lock that a run takes, and who has it now; none where the runbook declares none.
+///
+/// # Errors
+/// [`Exit::Failed`] where the service cannot be read, [`Exit::Invalid`] where the lock has no name,
+/// [`Exit::Refused`] where something else has its Workflow ID.
+pub async fn lock(
+    world: &World,
+    runbook: &Runbook,
+    parameters: &Parameters,
+    ui: &Ui,
+    output: Output,
+) -> Result<Option<LockPlan>, Exit> {
+    let scope = scope(runbook, parameters, &world.run);
+    let name = runbook.lock_name(&scope).map_err(|error| {
+        let problem = Diagnostic::plain(Kind::Expression, format!("`lock`: {error}"));
+        super::invalid(&[problem], ui, output)
+    })?;
+    let Some(name) = name else {
+        return Ok(None);
+    };
+    lock_named(world, &name, ui).await.map(Some)
+}
+
+/// Who has a lock now.
+///
+/// # Errors
+/// As [`lock`].
+pub async fn lock_named(world: &World, name: &str, ui: &Ui) -> Result<LockPlan, Exit> {
+    let holder = match lease::holder(world, name).await {
+        Ok(None) => None,
+        Ok(Some(lease::Seen::Held(holder))) => Some(*holder),
+        Ok(Some(lease::Seen::Foreign(workflow_type))) => {
+            let id = crate::lease::workflow_id(name);
+            ui.error(
+                &format!("the Workflow `{id}` is of type {workflow_type}: it is no lock"),
+                Some("give the lock another name, or find out who started that Workflow"),
+            );
+            return Err(Exit::Refused);
+        }
+        Err(error) => return Err(failed(&error.to_string(), ui)),
+    };
+    Ok(LockPlan::new(name, holder, world.clock.now()))
+}
+
+/// Says that somebody else has the lock, and the two ways on.
+pub fn refused_by_lock(
+    held: &LockPlan,
+    holder: &crate::lease::Holder,
+    world: &World,
+    ui: &Ui,
+) -> Exit {
+    ui.error(
+        &format!("the lock `{}` is held; nothing was changed", held.name),
+        None,
+    );
+    for line in holder_lines(holder, world.clock.now()) {
+        ui.line(Tone::Plain, &format!("  {line}"));
+    }
+    let connection = world.temporal.connection();
+    let unlock = unlock_line(&held.name, connection.address(), connection.namespace());
+    ui.hint("wait until it is given back, and try again");
+    ui.hint(&format!(
+        "where nobody carries that run out any more: {unlock}"
+    ));
+    Exit::Refused
+}
+
 /// The scope of expressions before any step has run.
 pub fn scope(runbook: &Runbook, parameters: &Parameters, run: &RunId) -> Scope {
     runbook.scope(parameters, &BTreeMap::new(), &json!({ "id": run.0 }))
@@ -621,6 +689,7 @@ fn exit_of(finish: &Finish) -> Exit {
         Finish::Halted => Exit::Failed,
         Finish::Parked => Exit::Parked,
         Finish::Interrupted => Exit::Interrupted,
+        Finish::Refused => Exit::Refused,
     }
 }
 

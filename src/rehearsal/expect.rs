@@ -27,9 +27,11 @@ pub struct Expect {
     pub current: BTreeMap<String, String>,
     /// Batch jobs.
     pub batches: Vec<ExpectBatches>,
+    /// Locks by name: the run that has each at the end, or `free`.
+    pub locks: BTreeMap<String, String>,
     /// How many questions were asked.
     pub questions: Option<u32>,
-    /// How many writes reached the service.
+    /// How many writes reached the service, those of locks left out.
     pub writes: Option<u64>,
 }
 
@@ -144,6 +146,15 @@ pub(super) fn check(
             failures.push(format!(
                 "the Current Version of {deployment} is {is}, expected {wanted}"
             ));
+        }
+    }
+    for (name, wanted) in &expect.locks {
+        let lock = facts.locks.get(name);
+        let is = lock
+            .and_then(|lock| lock.held_by.as_deref())
+            .unwrap_or("free");
+        if is != wanted {
+            failures.push(format!("the lock `{name}` is {is}, expected {wanted}"));
         }
     }
     let questions = u32::try_from(

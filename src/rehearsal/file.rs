@@ -14,7 +14,7 @@ use crate::document::Document;
 use crate::runbook::ParameterInput;
 use crate::simulator::commands::CommandWorld;
 use crate::simulator::world::{
-    BatchWorld, Controller, Group, OperatorAct, Span, VersionWorld, World,
+    BatchWorld, Controller, Group, LockWorld, OperatorAct, Span, VersionWorld, World,
 };
 use crate::simulator::{Fault, Kill};
 
@@ -78,6 +78,8 @@ pub struct Additions {
     pub controllers: Vec<Controller>,
     /// What people do meanwhile.
     pub operators: Vec<OperatorAct>,
+    /// Locks that other runs have.
+    pub locks: Vec<LockWorld>,
     /// Versions that are other than in the file's world, as `DEPLOYMENT:BUILD`.
     pub versions: BTreeMap<String, VersionWorld>,
     /// Answers to programs, which come before those of the file's world.
@@ -196,6 +198,7 @@ impl Rehearsal {
         world
             .operators
             .extend(scenario.with.operators.iter().cloned());
+        world.locks.extend(scenario.with.locks.iter().cloned());
         world
             .commands
             .splice(0..0, scenario.with.commands.iter().cloned());

@@ -321,6 +321,7 @@ impl Stage {
             Ok(Finish::Succeeded) => Ok(0),
             Ok(Finish::Halted) => Ok(1),
             Ok(Finish::Parked) => Ok(3),
+            Ok(Finish::Refused) => Ok(4),
             Ok(Finish::Interrupted) | Err(Broken::Abandoned) => Ok(130),
             Err(Broken::Killed) => Ok(KILLED),
             Err(Broken::Journal(error)) => Err(Impossible::Other(error.to_string())),

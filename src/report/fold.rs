@@ -8,6 +8,7 @@ use std::collections::HashMap;
 use jiff::{SignedDuration, Timestamp};
 
 use super::entry::{Change, State, change, without_run_ids};
+use super::lock::LockReport;
 use super::model::{
     AnswerReport, Attachment, Canary, Ending, Header, Hit, QuestionReport, StepReport, Waiting,
 };
@@ -39,6 +40,8 @@ pub struct Report {
     pub questions: Vec<QuestionReport>,
     /// How it ended, as far as the records go.
     pub ending: Ending,
+    /// Its lock; none where it did not ask for one.
+    pub lock: Option<LockReport>,
     /// Time of the last record.
     pub last: Option<Timestamp>,
     pub(super) facts: PlanFacts,
@@ -193,6 +196,12 @@ impl Report {
                     signal: signal.clone(),
                 };
             }
+            Body::Locking { .. }
+            | Body::Locked { .. }
+            | Body::LockRefused { .. }
+            | Body::LockLost { .. }
+            | Body::Unlocking {}
+            | Body::Unlocked { .. } => self.locked(&record.body, at),
             body => self.stepped(body, at),
         }
     }

@@ -7,6 +7,7 @@ mod entry;
 mod explain;
 mod fold;
 mod format;
+mod lock;
 mod model;
 mod next;
 mod plan;
@@ -24,6 +25,7 @@ pub use format::{
     Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, is_harmful,
     minute, moment, number, shell_word, time_of_day, wrap,
 };
+pub use lock::{LockPlan, LockReport, holder_lines, unlock_line};
 pub use model::{
     AnswerReport, Attachment, Canary, Counts, Ending, Header, Hit, QuestionReport, Reason,
     RowReport, StepReport, Waiting,

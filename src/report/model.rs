@@ -10,6 +10,7 @@ use serde_json::Value;
 
 use super::entry::State;
 use crate::history::Outlook;
+use crate::lease::Holder;
 use crate::record::{
     Answer, Health, Leftover, Means, Place, Question, RunStatus, StepStatus, Treatment,
 };
@@ -328,6 +329,15 @@ pub enum Ending {
     Interrupted {
         /// Its name.
         signal: String,
+    },
+    /// It could not have its lock: nothing was started.
+    Refused {
+        /// Who has it.
+        holder: Option<Box<Holder>>,
+        /// Why, where it is not somebody else's.
+        message: String,
+        /// When.
+        at: Timestamp,
     },
     /// It is over.
     Ended {

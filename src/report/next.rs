@@ -28,13 +28,23 @@ impl Report {
         let line = Line {
             resume: format!("runbook resume {}", shell_word(target)),
         };
+        let mut next = self.likeliest(&line);
+        next.extend(self.about_lock());
+        next
+    }
+
+    fn likeliest(&self, line: &Line) -> Vec<Next> {
         match &self.ending {
             Ending::Ended {
                 status: RunStatus::Succeeded,
                 ..
             } => Vec::new(),
-            Ending::Ended { .. } => self.after_halt(&line),
-            Ending::Parked { .. } => self.after_parking(&line),
+            Ending::Refused {
+                holder: Some(_), ..
+            } => vec![line.with("", "Wait until it is given back, then go on")],
+            Ending::Refused { .. } => vec![line.with("", "Try again")],
+            Ending::Ended { .. } => self.after_halt(line),
+            Ending::Parked { .. } => self.after_parking(line),
             Ending::Interrupted { .. } | Ending::Open => {
                 vec![line.with("", "Go on where it stopped")]
             }

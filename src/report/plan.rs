@@ -9,6 +9,7 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::{Map, Value};
 
+use super::lock::LockPlan;
 use crate::catalog::{self, Effect};
 use crate::decision::Table;
 use crate::plan::{Looked, Plan, TableSurvey};
@@ -47,6 +48,8 @@ pub struct PlanReport {
     pub tables: Vec<TablePlan>,
     /// The steps in order.
     pub steps: Vec<StepPlan>,
+    /// The lock that a run takes, and who has it; null where the runbook declares none.
+    pub lock: Option<LockPlan>,
 }
 
 /// A parameter's value.
@@ -182,7 +185,15 @@ impl PlanReport {
                 .iter()
                 .map(|step| StepPlan::new(step, scope))
                 .collect(),
+            lock: None,
         }
+    }
+
+    /// With the lock that a run takes.
+    #[must_use]
+    pub fn with_lock(mut self, lock: Option<LockPlan>) -> Self {
+        self.lock = lock;
+        self
     }
 }
 

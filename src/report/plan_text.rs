@@ -29,6 +29,9 @@ impl PlanReport {
         );
         self.warnings(&mut text);
         self.service(&mut text);
+        if let Some(lock) = &self.lock {
+            lock.text(self.created, &mut text);
+        }
         self.parameters(&mut text);
         self.routing(&mut text);
         for table in &self.tables {

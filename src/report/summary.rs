@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::fold::Report;
 use super::format::{Align, Style, Table, Text, Tone, count, duration, minute, moment, number};
+use super::lock::LockReport;
 use super::model::{Attachment, Ending, Header, QuestionReport, RowReport, StepReport};
 use super::next::Next;
 use super::points;
@@ -36,6 +37,8 @@ struct Document<'a> {
     attachments: &'a [Attachment],
     steps: &'a [StepReport],
     questions: &'a [QuestionReport],
+    /// Its lock; null where it did not ask for one.
+    lock: Option<&'a LockReport>,
     /// What can be done now, the likeliest first.
     next: Vec<Next>,
 }
@@ -63,6 +66,7 @@ impl Report {
             attachments: &self.attachments,
             steps: &self.steps,
             questions: &self.questions,
+            lock: self.lock.as_ref(),
             holder: located.holder.as_deref(),
             next: self.next_unless_held(located),
         };
@@ -90,6 +94,7 @@ impl Report {
             None => {
                 let (tone, verdict) = self.verdict();
                 text.line(tone, &verdict);
+                self.lock_lines(&mut text);
             }
         }
         if !located.path.is_empty() {
@@ -412,6 +417,19 @@ impl Report {
                 Tone::Warn,
                 format!("Run {run} is parked{}", because(reason)),
             ),
+            Ending::Refused {
+                holder, message, ..
+            } => {
+                let lock = self.lock_name();
+                let why = match holder {
+                    Some(_) => format!("the lock `{lock}` is held"),
+                    None => format!("it cannot have the lock `{lock}`: {message}"),
+                };
+                (
+                    Tone::Bad,
+                    format!("Run {run} was refused, nothing was changed: {why}"),
+                )
+            }
             Ending::Interrupted { signal } => (
                 Tone::Warn,
                 format!("Run {run} was interrupted by {signal}."),

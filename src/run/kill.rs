@@ -1,7 +1,7 @@
 //! Points at which a test kills the run: the process by SIGKILL, or the loop within a rehearsal.
 //!
-//! Set by `RUNBOOK_TEST_KILL=record:N | before_intent:N | after_intent:N | after_effect:N`, or by a
-//! rehearsal's faults. Nothing else looks at it.
+//! Set by `RUNBOOK_TEST_KILL=record:N | before_intent:N | after_intent:N | after_effect:N | after_lock:N`, or
+//! by a rehearsal's faults. Nothing else looks at it.
 
 use super::Broken;
 use crate::record::{Body, Record};
@@ -18,6 +18,8 @@ pub enum Point {
     AfterIntent(u64),
     /// After the nth write came back, before its outcome is durable.
     AfterEffect(u64),
+    /// After the nth call about the lock came back, before what it came to is durable.
+    AfterLock(u64),
 }
 
 impl Point {
@@ -30,6 +32,7 @@ impl Point {
             "before_intent" => Self::BeforeIntent(number),
             "after_intent" => Self::AfterIntent(number),
             "after_effect" => Self::AfterEffect(number),
+            "after_lock" => Self::AfterLock(number),
             _ => return None,
         })
     }
@@ -43,6 +46,7 @@ pub struct KillSwitch {
     process: bool,
     intents: u64,
     effects: u64,
+    locks: u64,
 }
 
 impl KillSwitch {
@@ -140,6 +144,12 @@ impl KillSwitch {
     }
 
     pub(super) fn after(&mut self, completion: &Completion) -> Result<(), Broken> {
+        if let (Some(Point::AfterLock(nth)), Completion::Leased { .. }) = (self.point, completion) {
+            self.locks += 1;
+            if self.locks >= nth {
+                return self.strike();
+            }
+        }
         let Some(Point::AfterEffect(nth)) = self.point else {
             return Ok(());
         };

@@ -96,7 +96,7 @@ impl Loop<'_> {
             for effect in effects {
                 match effect {
                     Effect::Finish(finish) => return Ok(finish),
-                    Effect::Wait { until, reason } => wake = Some((until, reason)),
+                    Effect::Wait { until, reason } => wake = Some(sooner(wake, until, reason)),
                     effect => {
                         self.kill.before(&effect)?;
                         flight.push(self.start(effect));
@@ -301,6 +301,21 @@ impl Loop<'_> {
             simulated: self.world.clock.is_simulated(),
         };
         self.display.progress(&progress);
+    }
+}
+
+/// The sooner of two times to wake up at, with the first reason that is one.
+fn sooner(
+    wake: Option<(Timestamp, String)>,
+    until: Timestamp,
+    reason: String,
+) -> (Timestamp, String) {
+    match wake {
+        None => (until, reason),
+        Some((sooner, said)) => {
+            let reason = if said.is_empty() { reason } else { said };
+            (sooner.min(until), reason)
+        }
     }
 }
 

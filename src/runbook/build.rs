@@ -81,6 +81,7 @@ fn build(document: &Document) -> Result<Runbook, Diagnostic> {
                 otherwise: check.otherwise,
             })
             .collect(),
+        lock: file.lock,
         queries: file.queries,
         strategies: file
             .strategies

@@ -17,6 +17,7 @@ use serde_json::{Map, Value};
 
 use super::model::{Check, Runbook, Step, StepBody, StepId};
 use super::parameters::Parameters;
+use crate::lease;
 use crate::list_filter::{self, Filled, Filter, Hole, HolePosition, Literal};
 use crate::survey::Version;
 use crate::template::{self, Piece, Read};
@@ -539,6 +540,21 @@ impl Runbook {
             }
         }
         Ok(failed)
+    }
+
+    /// The name of the lock that a run takes; none where the runbook declares none.
+    ///
+    /// # Errors
+    /// Where it cannot be evaluated, or is no name.
+    pub fn lock_name(&self, scope: &Scope) -> Result<Option<String>, EvalError> {
+        let Some(template) = &self.lock else {
+            return Ok(None);
+        };
+        let name = match scope.render_text(template)? {
+            Value::String(name) => name,
+            other => other.to_string(),
+        };
+        lease::named(&name).map(Some).map_err(EvalError::failed)
     }
 
     /// The names that an expression reads, as paths: `["steps", "drainage", "status"]`.

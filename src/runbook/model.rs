@@ -34,6 +34,8 @@ pub struct Runbook {
     pub guards: Guards,
     /// `checks:`
     pub checks: Vec<Check>,
+    /// `lock:` — the template of a lock's name.
+    pub lock: Option<String>,
     /// `queries:` — List Filter templates.
     pub queries: IndexMap<String, String>,
     /// `strategies:`

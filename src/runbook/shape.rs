@@ -44,6 +44,14 @@ pub(super) struct File {
     /// Conditions that must hold before anything is read or written.
     #[serde(default)]
     pub(super) checks: Vec<Check>,
+    /// A lock that the service keeps while a run is not over, so that nobody else carries out the same thing at the
+    /// same time: `recover ${{ params.bad }}`. Runbooks that give the same name, on any machine, exclude each other in
+    /// a namespace. The name is taken before the first question (else: exit 4, and who has it), is kept while the run
+    /// is parked or halted, and is given back when the run has succeeded; `runbook unlock` breaks it. It is the
+    /// Workflow `runbook-lock:NAME`. It may read `params` and `vars`. Without it, only the look before each write
+    /// protects a Workflow from another operator's run.
+    #[schemars(length(min = 1))]
+    pub(super) lock: Option<String>,
     /// List Filters by name, to be inserted into others as one condition.
     #[serde(default)]
     #[schemars(extend("propertyNames" = { "pattern": ID }))]

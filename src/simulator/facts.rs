@@ -12,6 +12,8 @@ use super::execution::Execution;
 use super::history::What;
 use super::proto;
 use super::state::{Lineage, State};
+use crate::lease;
+use crate::payload;
 use crate::survey::Status;
 
 /// What was done to the runs of one Workflow ID since the beginning, by anybody.
@@ -103,6 +105,17 @@ pub struct BatchFacts {
     pub tried: u64,
 }
 
+/// A lock.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct LockFacts {
+    /// The run that has it; none where it is free.
+    pub held_by: Option<String>,
+    /// How often it was taken.
+    pub taken: u32,
+    /// Signs of life in the history of the latest lease.
+    pub signs: usize,
+}
+
 /// Everything.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Facts {
@@ -116,6 +129,8 @@ pub struct Facts {
     pub versions: BTreeMap<String, String>,
     /// Batch jobs by id.
     pub batches: BTreeMap<String, BatchFacts>,
+    /// Locks that were ever taken, by name. Their leases are not among the Workflows.
+    pub locks: BTreeMap<String, LockFacts>,
     /// Calls that arrived, by RPC.
     pub calls: BTreeMap<String, u64>,
 }
@@ -154,6 +169,7 @@ impl State {
             workflows: self
                 .by_id
                 .iter()
+                .filter(|(id, _)| !lease::is_workflow_id(id))
                 .map(|(id, lineage)| (id.to_string(), self.workflow_facts(lineage)))
                 .collect(),
             deployments: self
@@ -163,7 +179,26 @@ impl State {
                 .collect(),
             versions: self.version_statuses(),
             batches: self.jobs.iter().map(batch_facts).collect(),
+            locks: self
+                .by_id
+                .iter()
+                .filter(|(id, _)| lease::is_workflow_id(id))
+                .map(|(id, lineage)| (lease::name_of(id).to_owned(), self.lock_facts(lineage)))
+                .collect(),
             calls: self.calls.clone(),
+        }
+    }
+
+    fn lock_facts(&self, lineage: &Lineage) -> LockFacts {
+        let index = lineage.current();
+        let run = self.execution(index);
+        let memo = self.started_attributes(index).memo.unwrap_or_default();
+        let holder = memo.fields.get("run").map(payload::decode);
+        let holder = holder.and_then(|run| Some(run.value()?.as_str()?.to_owned()));
+        LockFacts {
+            held_by: holder.filter(|_| run.is_open()),
+            taken: u32::try_from(lineage.runs.len()).unwrap_or(u32::MAX),
+            signs: Counted::of(run).signals.values().sum(),
         }
     }
 

@@ -25,6 +25,7 @@ mod facts;
 mod faults;
 #[allow(deprecated)] // the service still sends the deprecated fields too
 mod history;
+mod locks;
 mod populate;
 mod proto;
 mod query;
@@ -175,9 +176,13 @@ impl Simulator {
         self.state().writes.clone()
     }
 
-    /// How many writes arrived.
+    /// How many writes arrived, those of locks left out.
     pub fn write_count(&self) -> usize {
-        self.state().writes.len()
+        let state = self.state();
+        let writes = state.writes.iter();
+        writes
+            .filter(|write| !crate::lease::is_workflow_id(&write.subject))
+            .count()
     }
 
     fn state(&self) -> MutexGuard<'_, state::State> {

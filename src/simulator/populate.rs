@@ -42,6 +42,7 @@ pub(super) fn populate(
     }
     state.add_drainage();
     state.add_future();
+    state.add_locks();
     for lineage in state.by_id.values_mut() {
         lineage.tally = super::facts::Tally::default();
     }

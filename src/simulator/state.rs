@@ -91,6 +91,9 @@ pub(super) enum Due {
     Control {
         controller: usize,
     },
+    LockEnds {
+        index: u32,
+    },
     Operate {
         act: usize,
     },
@@ -303,6 +306,7 @@ impl State {
             Due::StopWorkers { version } => self.stop_workers(version),
             Due::Control { controller } => self.control(controller),
             Due::Operate { act } => self.operate(act),
+            Due::LockEnds { index } => self.end_lock(index),
             Due::Arrive { group } => self.arrive(group),
             Due::Finishes { index, status } => self.finishes(index, status),
             Due::FirstTask { index } => self.first_task_due(index),

@@ -9,8 +9,10 @@ use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
 
 use jiff::Timestamp;
+use prost::Message as _;
 use serde::{Deserialize, Serialize};
-use temporalio_protos::temporal::api::common::v1::SearchAttributes;
+use temporalio_protos::temporal::api::common::v1::{Memo, SearchAttributes};
+use temporalio_protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
 use temporalio_protos::temporal::api::workflow::v1::{
     WorkflowExecutionInfo, WorkflowExecutionVersioningInfo,
 };
@@ -320,6 +322,7 @@ impl State {
                 parent.map_or(run.run, |it| it.run),
             )),
             first_run_id: proto::run_text(run.first_run),
+            memo: self.memo(run),
             versioning_info: Some(self.versioning_info(run)),
             worker_deployment_name: run
                 .effective_version()
@@ -327,6 +330,13 @@ impl State {
                 .unwrap_or_default(),
             ..Default::default()
         }
+    }
+
+    /// Only what a call started has one.
+    fn memo(&self, run: &Execution) -> Option<Memo> {
+        let start = run.extra.as_ref()?.start.as_ref()?;
+        let start = WorkflowExecutionStartedEventAttributes::decode(&start[..]);
+        start.ok()?.memo
     }
 
     fn versioning_info(&self, run: &Execution) -> WorkflowExecutionVersioningInfo {

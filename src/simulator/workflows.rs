@@ -294,7 +294,7 @@ impl State {
                 self.reuse(current, reuse)?;
             }
         }
-        Ok(self.start_new(request, moved, current))
+        Ok(self.start_new(request, moved, current).0)
     }
 
     /// A repeated request id answers with the run that it started.
@@ -356,12 +356,13 @@ impl State {
         }
     }
 
-    fn start_new(
+    /// The answer, and the new execution.
+    pub(super) fn start_new(
         &mut self,
         request: &service::StartWorkflowExecutionRequest,
         moved: Option<Override>,
         current: Option<u32>,
-    ) -> service::StartWorkflowExecutionResponse {
+    ) -> (service::StartWorkflowExecutionResponse, u32) {
         let run = self.random.run_id();
         let replaced = current.filter(|current| self.execution(*current).is_open());
         if let Some(replaced) = replaced {
@@ -385,13 +386,14 @@ impl State {
             self.pinned_to(target);
         }
         self.schedule_task(index);
-        service::StartWorkflowExecutionResponse {
+        let response = service::StartWorkflowExecutionResponse {
             run_id: proto::run_text(run),
             first_execution_run_id: proto::run_text(run),
             started: true,
             status: proto::status_number(Status::Running),
             ..Default::default()
-        }
+        };
+        (response, index)
     }
 
     fn new_execution(

@@ -120,6 +120,9 @@ pub struct World {
     /// What people do meanwhile.
     #[serde(default)]
     pub operators: Vec<OperatorAct>,
+    /// Locks that other runs have.
+    #[serde(default)]
+    pub locks: Vec<LockWorld>,
     /// How the service runs batch jobs.
     #[serde(default)]
     pub batches: BatchWorld,
@@ -142,6 +145,7 @@ impl Default for World {
             latency: default_latency(),
             controllers: Vec::new(),
             operators: Vec::new(),
+            locks: Vec::new(),
             batches: BatchWorld::default(),
             commands: Vec::new(),
         }
@@ -675,6 +679,35 @@ pub struct OperatorAct {
     pub to: Option<String>,
 }
 
+/// A lock that another run has: the `lock:` of its runbook.
+#[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct LockWorld {
+    /// Its name.
+    pub name: String,
+    /// The run that has it.
+    #[serde(default = "another_run")]
+    pub run: String,
+    /// The name of that run's runbook.
+    #[serde(default = "another_runbook")]
+    pub runbook: String,
+    /// Who took it.
+    #[serde(default = "colleague")]
+    pub user: String,
+    /// On which host.
+    #[serde(default = "another_host")]
+    pub host: String,
+    /// How long ago.
+    #[serde(default = "ten_minutes")]
+    pub taken: Span,
+    /// How long ago its holder gave the last sign of life; there is none later.
+    #[serde(default = "half_minute")]
+    pub seen: Span,
+    /// It is given back, or broken, this long after the beginning.
+    #[serde(default)]
+    pub ends: Option<Span>,
+}
+
 /// The acts of a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -697,6 +730,21 @@ fn default_latency() -> Span {
 }
 fn default_lag() -> Span {
     Span::millis(500)
+}
+fn half_minute() -> Span {
+    Span::seconds(30)
+}
+fn another_run() -> String {
+    "rb-another".to_owned()
+}
+fn another_runbook() -> String {
+    "recover-pinned-workflows".to_owned()
+}
+fn another_host() -> String {
+    "elsewhere".to_owned()
+}
+fn colleague() -> String {
+    "colleague".to_owned()
 }
 fn one_day() -> Span {
     Span::seconds(86_400)

@@ -20,6 +20,7 @@
 //! - [`canary`]: the first few of each row, then proof.
 //! - [`closed`]: until what earlier steps took is closed.
 //! - [`verify`]: health of what earlier steps recovered.
+//! - [`lock`]: the lock that a run has while it is not over.
 
 pub mod apply;
 pub mod batch;
@@ -27,6 +28,7 @@ pub mod canary;
 pub mod closed;
 pub mod command;
 pub mod listing;
+pub mod lock;
 pub mod manual;
 pub mod job;
 pub mod service;
@@ -45,6 +47,7 @@ use serde_json::{Map, Value};
 use crate::approval::{Permit, Reply};
 use crate::catalog::{self, Kind, Named, OfLedger, Select, Subject};
 use crate::decision::{Table, Verdict};
+use crate::lease::{self, Lease};
 use crate::ledger::OpenIntent;
 use crate::plan::{Plan, TableSurvey};
 use crate::record::{
@@ -312,6 +315,13 @@ pub enum Effect {
     },
     /// The run stops here.
     Finish(Finish),
+    /// Do something about the lease of the run's lock.
+    Lease {
+        /// What.
+        call: lease::Call,
+        /// The lease.
+        lease: Box<Lease>,
+    },
 }
 
 /// How a run stops.
@@ -325,6 +335,8 @@ pub enum Finish {
     Parked,
     /// Ctrl-C or a signal.
     Interrupted,
+    /// Somebody else has its lock.
+    Refused,
 }
 
 /// What became of an effect.
@@ -387,6 +399,10 @@ pub enum Completion {
     Compared {
         ordinal: Ordinal,
         result: Result<Outcome, Problem>,
+    },
+    Leased {
+        call: lease::Call,
+        answer: lease::Answer,
     },
 }
 
@@ -465,6 +481,8 @@ pub(crate) struct Memory {
     pub job_status: String,
     /// Times in a row that the service did not say it.
     pub job_troubles: u32,
+    /// The lock.
+    pub lock: lock::Memory,
 }
 
 impl Machine {
@@ -881,6 +899,7 @@ impl Machine {
             Completion::Ran { place, ran } => self.ran(&place, ran),
             Completion::Job { place, result, .. } => self.job_seen(&place, result),
             Completion::Compared { ordinal, result } => self.compared(ordinal, result),
+            Completion::Leased { call, answer } => self.leased(&call, answer),
         }
     }
 

@@ -139,6 +139,65 @@ pub struct State {
     parents: BTreeMap<String, String>,
     /// Deadline of the latest intent: what a take-over waits out.
     pub latest_deadline: Option<Timestamp>,
+    /// The lock.
+    pub lock: Lock,
+}
+
+/// How a run stands with its lock.
+#[derive(Clone, Debug, Default)]
+pub struct Lock {
+    /// Its name, once it was tried.
+    pub name: Option<String>,
+    /// How often it was tried.
+    pub takings: u32,
+    /// How it stands.
+    pub is: LockIs,
+}
+
+/// How a run stands with its lock.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum LockIs {
+    /// It does not have it.
+    #[default]
+    Free,
+    /// It may have it: the call left, and nothing more is known.
+    Taking,
+    /// It has it, unless somebody broke it.
+    Held {
+        /// Run ID of the lease.
+        lease: String,
+    },
+    /// It may have given it back.
+    Releasing {
+        /// Run ID of the lease.
+        lease: String,
+    },
+}
+
+impl Lock {
+    fn fold(&mut self, body: &Body) -> Result<(), String> {
+        let is = std::mem::take(&mut self.is);
+        self.is = match (body, is) {
+            (Body::Locking { name, taking }, LockIs::Free | LockIs::Taking) => {
+                self.name = Some(name.clone());
+                self.takings = *taking;
+                LockIs::Taking
+            }
+            (
+                Body::Locked { lease },
+                LockIs::Taking | LockIs::Held { .. } | LockIs::Releasing { .. },
+            ) => LockIs::Held {
+                lease: lease.clone(),
+            },
+            (Body::Unlocking {}, LockIs::Held { lease }) => LockIs::Releasing { lease },
+            (Body::Unlocked { .. }, LockIs::Releasing { .. })
+            | (Body::LockRefused { .. }, LockIs::Free | LockIs::Taking)
+            | (Body::LockLost { .. }, LockIs::Held { .. }) => LockIs::Free,
+            (Body::LockRefused { .. }, is) => is,
+            (_, is) => return Err(format!("the lock is {is:?}, which does not go with this")),
+        };
+        Ok(())
+    }
 }
 
 impl State {
@@ -169,6 +228,7 @@ impl State {
             steps,
             parents,
             latest_deadline: None,
+            lock: Lock::default(),
         }
     }
 
@@ -399,6 +459,12 @@ impl State {
             Body::Selected { place, found } => {
                 self.step_mut(&place.step)?.selected = Some((**found).clone());
             }
+            Body::Locking { .. }
+            | Body::Locked { .. }
+            | Body::LockRefused { .. }
+            | Body::LockLost { .. }
+            | Body::Unlocking {}
+            | Body::Unlocked { .. } => self.lock.fold(body)?,
             Body::Retried { .. }
             | Body::Outcome { .. }
             | Body::Settled { .. }

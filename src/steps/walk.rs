@@ -29,7 +29,7 @@ impl Machine {
             let before = (self.state.seq, self.memory.parking.is_some());
             let effects = self.turn(room);
             if !effects.is_empty() || (self.state.seq, self.memory.parking.is_some()) == before {
-                return effects;
+                return self.with_sign_of_life(effects);
             }
         }
     }
@@ -41,10 +41,20 @@ impl Machine {
             let notes = notes.into_iter().collect();
             return self.stop_when_idle(Finish::Interrupted, Body::Interrupted { signal, notes });
         }
+        if let Some(message) = self.memory.lock.lost.clone() {
+            let status = RunStatus::Halted;
+            return self.stop_when_idle(Finish::Halted, Body::Ended { status, message });
+        }
         if let Some(reason) = self.memory.parking.clone() {
             return self.stop_when_idle(Finish::Parked, Body::Parked { reason });
         }
-        match self.todo() {
+        let todo = self.todo();
+        let over = matches!(todo, Todo::Over(_));
+        let succeeded = matches!(todo, Todo::Over(RunStatus::Succeeded));
+        if let Some(effects) = self.lock_first(over, succeeded) {
+            return effects;
+        }
+        match todo {
             Todo::Begin(place) => {
                 self.begin(&place);
                 Vec::new()
@@ -69,7 +79,7 @@ impl Machine {
     }
 
     fn stop_when_idle(&mut self, finish: Finish, body: Body) -> Vec<Effect> {
-        if !self.is_idle() {
+        if !self.is_idle() || self.memory.lock.is_unsettled() {
             return Vec::new();
         }
         self.take_back();

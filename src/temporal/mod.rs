@@ -9,6 +9,7 @@ mod batch;
 mod convert;
 mod failures;
 mod history;
+mod lease;
 mod outcome;
 mod pace;
 mod pages;
@@ -30,6 +31,7 @@ use crate::survey::Listed;
 
 pub use batch::{BatchCall, BatchOperation, BatchResetPoint, BatchScope};
 pub use history::{Found, Termination};
+pub use lease::{LeaseSeen, LeaseStart};
 pub use outcome::{CallError, CallKind, Cause, Meaning, Rpc, Verdict, code_name};
 pub use payloads::Shown;
 pub use query::{QueryCall, Reply};

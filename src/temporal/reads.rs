@@ -286,7 +286,7 @@ impl Temporal {
         Ok(current.is_some_and(|run| run.status.is_open()))
     }
 
-    async fn describe(
+    pub(super) async fn describe(
         &self,
         key: &WorkflowKey,
     ) -> Result<Option<DescribeWorkflowExecutionResponse>, CallError> {

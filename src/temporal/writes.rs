@@ -415,7 +415,7 @@ fn token(rpc: Rpc, text: &str) -> Result<Vec<u8>, CallError> {
 }
 
 /// A write that answers without the run it made has happened, but nobody can name it.
-fn named(rpc: Rpc, run_id: String) -> Result<String, CallError> {
+pub(super) fn named(rpc: Rpc, run_id: String) -> Result<String, CallError> {
     match run_id.is_empty() {
         false => Ok(run_id),
         true => Err(CallError::unusable(rpc, "the answer names no run")),

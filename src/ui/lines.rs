@@ -149,7 +149,37 @@ impl Narrator {
                     self.wait(step, "goes round again", note, record.at, say);
                 }
             }
-            body => of_step(body, say),
+            body => {
+                self.about_lock(body, say);
+                of_step(body, say);
+            }
+        }
+    }
+
+    fn about_lock(&self, body: &Body, say: &mut dyn FnMut(Tone, String)) {
+        let lock = self.report.lock_name();
+        match body {
+            Body::Locked { .. } => say(Tone::Plain, format!("Has the lock `{lock}`")),
+            Body::LockRefused { holder, .. } => match holder {
+                Some(holder) => say(Tone::Bad, format!("The lock `{lock}` is held by {holder}")),
+                None => say(Tone::Bad, format!("The lock `{lock}` cannot be taken")),
+            },
+            Body::LockLost { evidence } => {
+                say(
+                    Tone::Bad,
+                    format!("The lock `{lock}` was broken: {evidence}"),
+                );
+            }
+            Body::Unlocked { error } if error.is_empty() => {
+                say(Tone::Plain, format!("Gave the lock `{lock}` back"));
+            }
+            Body::Unlocked { error } => {
+                say(
+                    Tone::Warn,
+                    format!("The lock `{lock}` may still be held: {error}"),
+                );
+            }
+            _ => {}
         }
     }
 

@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod guards;
+mod locks;
 mod planning;
 
 /// One decision, a condition and a task for a person: quick on a real clock.

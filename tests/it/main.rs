@@ -22,3 +22,4 @@ mod general;
 mod conformance;
 mod corpus;
 mod grants;
+mod two_operators;

@@ -98,6 +98,7 @@ scenarios:
         - { id: closed, count: 2, resets: 1, restarts: 0, moves: 0, runs: 2 }
       versions: { "orders:bad": absent }
       current: { orders: good }
+      locks: { "recover orders:bad": free }
 "#;
 
 fn small() -> (Runbook, Rehearsal) {
@@ -166,6 +167,30 @@ fn killed_before_and_after_every_effect_nothing_is_done_twice_or_lost() {
         killed_at(Point::AfterIntent(number));
         killed_at(Point::AfterEffect(number));
     }
+}
+
+/// With the lease taken or given back and nothing written down of it, and with a sign of life sent.
+#[test]
+fn killed_after_every_call_about_its_lock_it_has_one_lease_and_gives_it_back() {
+    let (runbook, mut rehearsal) = small();
+    rehearsal.scenarios[0].expect.exits = None;
+    let mut number = 0;
+    loop {
+        number += 1;
+        let point = Point::AfterLock(number);
+        let rehearsed = run(&runbook, &rehearsal, "small", Some(point));
+        assert!(
+            rehearsed.failures.is_empty(),
+            "{point:?}: {:#?}",
+            rehearsed.failures
+        );
+        let lock = &rehearsed.facts.locks["recover orders:bad"];
+        assert_eq!(lock.taken, 1, "{point:?}");
+        if rehearsed.exits == [0] {
+            break;
+        }
+    }
+    assert!(number > 3, "taken, a sign of life, given back: {number}");
 }
 
 /// A service that allows `limit` calls a second, and 1,500 Workflows to move.

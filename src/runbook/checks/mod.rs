@@ -9,6 +9,7 @@ mod decisions;
 mod expressions;
 mod general;
 mod guards;
+mod lock;
 mod names;
 mod parameters;
 mod queries;
@@ -77,6 +78,7 @@ pub(super) fn check(names: &Names<'_>) -> Vec<Diagnostic> {
     checker.items();
     checker.cycles();
     checker.conditions();
+    checker.lock();
     checker.strategies();
     checker.decisions();
     checker.steps();
