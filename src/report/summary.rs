@@ -427,7 +427,7 @@ impl Report {
                 };
                 (
                     Tone::Bad,
-                    format!("Run {run} was refused, nothing was changed: {why}"),
+                    format!("Run {run} was refused before it did anything: {why}"),
                 )
             }
             Ending::Interrupted { signal } => (
