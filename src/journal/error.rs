@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::holder::Holder;
 use super::place;
+use super::taken::Taken;
 use crate::record::{FORMAT, Format, RunId};
 
 /// An error about one journal. `Display` says what is wrong, [`JournalError::hint`] what to do.
@@ -85,6 +86,11 @@ pub enum ErrorKind {
         /// Whether the beginning of the line could be taken back.
         restored: bool,
     },
+    /// Somebody took it away or changed it; this journal takes no more.
+    Taken {
+        /// What was done.
+        taken: Taken,
+    },
     /// An earlier commit failed.
     Poisoned {
         /// What it said.
@@ -130,6 +136,7 @@ impl JournalError {
             ErrorKind::NoSuchRun { .. } | ErrorKind::Ambiguous { .. } | ErrorKind::NoHome => 2,
             ErrorKind::Io { .. }
             | ErrorKind::Append { .. }
+            | ErrorKind::Taken { .. }
             | ErrorKind::Poisoned { .. }
             | ErrorKind::Killed { .. } => 1,
             ErrorKind::OutOfOrder { .. } => 70,
@@ -176,6 +183,10 @@ impl JournalError {
                     "make room or repair the disk, then: runbook resume {}",
                     place::quoted(&self.path)
                 )
+            }
+            ErrorKind::Taken { taken } => {
+                let resume = format!("runbook resume {}", place::quoted(&self.path));
+                taken.hint(&self.path, &resume)
             }
             ErrorKind::OutOfOrder { .. } => "this is a bug in runbook; please report it".to_owned(),
             ErrorKind::Killed { .. } => format!("runbook resume {}", place::quoted(&self.path)),
@@ -228,6 +239,9 @@ impl fmt::Display for JournalError {
                     return Ok(());
                 }
                 f.write_str("; the line it was writing will be cut off by resume")
+            }
+            ErrorKind::Taken { taken } => {
+                write!(f, "cannot go on with the journal {path}: {taken}")
             }
             ErrorKind::Poisoned { earlier } => write!(f, "the journal was given up: {earlier}"),
             ErrorKind::OutOfOrder { expected, found } => {

@@ -2,9 +2,10 @@
 
 use std::fs::File;
 use std::io::{self, Write};
-use std::os::unix::fs::MetadataExt;
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
+use super::taken::{self, Taken};
 use crate::record::Record;
 
 /// The bytes of a journal in memory. Clones share them, so that a test can look on.
@@ -101,12 +102,20 @@ impl Medium {
         (&records[..count], killed.then_some(seq))
     }
 
+    /// Whether the file at `path` is still this one, and as it was left.
+    pub(super) fn check(&self, path: &Path) -> Result<(), Taken> {
+        match &self.to {
+            To::File { file, .. } => taken::check(path, file, self.good_bytes),
+            To::Memory(_) => Ok(()),
+        }
+    }
+
     /// Writes a line at the end and makes it durable.
     pub(super) fn commit(&mut self, line: &[u8]) -> io::Result<()> {
         let length = line.len() as u64;
         let fits = self.room.map_or(length, |room| room.min(length));
         let part = &line[..usize::try_from(fits).unwrap_or(line.len())];
-        self.to.write(part, self.good_bytes)?;
+        self.to.write(part)?;
         if fits < length {
             return Err(io::ErrorKind::StorageFull.into());
         }
@@ -129,12 +138,9 @@ impl Medium {
 }
 
 impl To {
-    fn write(&mut self, bytes: &[u8], expected_length: u64) -> io::Result<()> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
         match self {
-            Self::File { file, .. } => {
-                check_unchanged(file, expected_length)?;
-                file.write_all(bytes)
-            }
+            Self::File { file, .. } => file.write_all(bytes),
             Self::Memory(memory) => {
                 memory.lock().extend_from_slice(bytes);
                 Ok(())
@@ -148,16 +154,4 @@ impl To {
             Self::File { synced: false, .. } | Self::Memory(_) => Ok(()),
         }
     }
-}
-
-/// A file that somebody removed or wrote to keeps nothing safe.
-fn check_unchanged(file: &File, expected_length: u64) -> io::Result<()> {
-    let facts = file.metadata()?;
-    if facts.is_file() && facts.nlink() == 0 {
-        return Err(io::Error::other("the file was removed"));
-    }
-    if facts.is_file() && facts.len() != expected_length {
-        return Err(io::Error::other("somebody else wrote to the file"));
-    }
-    Ok(())
 }

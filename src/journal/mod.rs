@@ -14,6 +14,7 @@ mod holder;
 mod lines;
 mod medium;
 mod place;
+mod taken;
 #[cfg(test)]
 mod tests;
 
@@ -27,6 +28,7 @@ pub use holder::{Holder, running};
 pub use lines::{Records, Torn};
 pub use medium::{Fault, Memory};
 pub use place::{Ends, Listed, ends, find, home, list, list_in, path_of, resume_line};
+pub use taken::Taken;
 
 use crate::record::{Body, Record};
 use holder::Lock;
@@ -195,6 +197,9 @@ impl Journal {
     }
 
     fn commit(&mut self, records: &[Record]) -> Result<(), JournalError> {
+        if let Err(taken) = self.medium.check(&self.path) {
+            return Err(self.poison(ErrorKind::Taken { taken }));
+        }
         let written =
             lines::encode(records, &mut self.line).and_then(|()| self.medium.commit(&self.line));
         match written {
@@ -272,7 +277,8 @@ fn sync_folder(path: &Path) -> io::Result<()> {
 
 fn new_file(path: &Path) -> Result<File, JournalError> {
     let mut options = OpenOptions::new();
-    options.append(true).create_new(true).mode(0o600);
+    options.read(true).append(true).create_new(true);
+    options.mode(0o600);
     options.open(path).map_err(|source| {
         if fs::symlink_metadata(path).is_err() {
             return JournalError::io(path, "create", source);

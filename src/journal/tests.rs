@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
+use std::io::Write;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
@@ -432,18 +433,127 @@ fn a_disk_that_is_full_from_the_start_is_an_error() {
     ));
 }
 
+/// A journal of one record to which `harm` is done; the error of the next commit, what its file held, and the path.
+fn harmed(folder: &Folder, harm: impl FnOnce(&Path)) -> (JournalError, Vec<u8>, PathBuf) {
+    let path = folder.path("in/j.jsonl");
+    let mut journal = Journal::create(&path).expect("created");
+    journal.append(&some(1, 3)).expect("appended");
+    let held = fs::read(&path).expect("there");
+    harm(&path);
+    let error = journal.append(&some(4, 1)).expect_err("nowhere to write");
+    assert_eq!(error.exit_code(), 1);
+    let again = kind_of(journal.append(&some(4, 1)));
+    assert!(matches!(again, ErrorKind::Poisoned { .. }));
+    (error, held, path)
+}
+
+fn goes_on(path: &Path) {
+    let mut records = Vec::new();
+    let mut opened = Journal::open(path, |record| records.push(record)).expect("opened");
+    assert_eq!((records, opened.torn), (some(1, 3), None));
+    opened.journal.append(&some(4, 1)).expect("goes on");
+}
+
 #[test]
-fn a_file_that_others_touch_is_given_up() {
+fn a_file_that_was_removed_is_put_back() {
+    let folder = Folder::new();
+    let (error, held, path) = harmed(&folder, |path| fs::remove_file(path).expect("removed"));
+    assert!(
+        error.to_string().contains("the file was removed"),
+        "{error}"
+    );
+    assert_eq!(error.hint(), format!("runbook resume {}", path.display()));
+    assert_eq!(fs::read(&path).expect("put back"), held);
+    goes_on(&path);
+
+    let folder = Folder::new();
+    let remove = |path: &Path| fs::remove_dir_all(path.parent().expect("one")).expect("removed");
+    let (_, held, path) = harmed(&folder, remove);
+    assert_eq!(fs::read(&path).expect("put back, with its folder"), held);
+    goes_on(&path);
+}
+
+#[test]
+fn a_file_in_whose_place_another_was_put_is_saved_beside_it() {
+    let folder = Folder::new();
+    let (other, put) = (folder.path("other"), "mine");
+    fs::write(&other, put).expect("written");
+    let (error, held, path) = harmed(&folder, |path| fs::rename(&other, path).expect("replaced"));
+    let Taken::Removed { saved: Some(saved) } = taken(&error) else {
+        panic!("{error}");
+    };
+    assert_eq!(fs::read(&saved).expect("saved"), held);
+    assert_eq!(fs::read(&path).expect("left alone"), put.as_bytes());
+    assert!(error.hint().starts_with(&format!("mv {}", saved.display())));
+    fs::rename(&saved, &path).expect("moved back");
+    goes_on(&path);
+}
+
+#[test]
+fn a_file_that_was_moved_is_named() {
+    let folder = Folder::new();
+    let (error, _, path) = harmed(&folder, |path| {
+        fs::rename(path, path.with_extension("away")).expect("moved");
+    });
+    let away = path.with_extension("away");
+    assert_eq!(
+        taken(&error),
+        Taken::Moved {
+            to: Some(away.clone())
+        }
+    );
+    assert!(error.hint().contains("mv "), "{}", error.hint());
+    fs::rename(away, &path).expect("moved back");
+    goes_on(&path);
+}
+
+#[test]
+fn nobody_goes_on_with_a_file_that_was_cut_or_written_to() {
+    for left in [0, 1] {
+        let folder = Folder::new();
+        let (error, held, path) = harmed(&folder, |path| {
+            let file = OpenOptions::new().write(true).open(path).expect("there");
+            file.set_len(left).expect("cut");
+        });
+        let written = held.len() as u64;
+        assert_eq!(taken(&error), Taken::Cut { left, written });
+        let refused = Journal::open(&path, |_| ()).expect_err("refused");
+        assert_eq!(refused.exit_code(), 4, "{refused}");
+    }
+    let folder = Folder::new();
+    let (error, _, _) = harmed(&folder, |path| {
+        let mut file = OpenOptions::new().append(true).open(path).expect("there");
+        file.write_all(b"mine\n").expect("written");
+    });
+    assert_eq!(taken(&error), Taken::Grown);
+}
+
+/// A cut between two lines: without the line that is added, a shorter journal would be taken for whole.
+#[test]
+fn nobody_goes_on_with_a_file_that_was_cut_between_two_lines() {
     let folder = Folder::new();
     let path = folder.path("j.jsonl");
     let mut journal = Journal::create(&path).expect("created");
-    journal.append(&some(1, 1)).expect("appended");
-    fs::remove_file(&path).expect("removed");
-    let error = journal.append(&some(2, 1)).expect_err("nowhere to write");
-    assert!(
-        error.to_string().ends_with("the file was removed"),
-        "{error}"
+    journal.append(&some(1, 2)).expect("appended");
+    let first = fs::metadata(&path).expect("there").len();
+    journal.append(&some(3, 2)).expect("appended");
+    let file = OpenOptions::new().write(true).open(&path).expect("there");
+    file.set_len(first).expect("cut");
+    journal.append(&some(5, 1)).expect_err("noticed");
+    drop(journal);
+    assert_eq!(
+        Journal::open(&path, |_| ())
+            .expect_err("refused")
+            .exit_code(),
+        4
     );
+}
+
+fn taken(error: &JournalError) -> Taken {
+    match &error.kind {
+        ErrorKind::Taken { taken } => taken.clone(),
+        _ => panic!("{error}"),
+    }
 }
 
 #[test]
