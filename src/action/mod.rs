@@ -15,6 +15,7 @@ pub mod workflows;
 
 use jiff::Timestamp;
 use serde_json::Value;
+use tokio::sync::watch;
 
 use crate::approval::Permit;
 use crate::clock::Clock;
@@ -137,9 +138,11 @@ impl World {
                 write,
                 deadline,
                 looked,
+                fresh_for,
                 ..
             } => {
-                let written = workflows::write(self, &key, write, deadline, looked).await;
+                let look = (looked, fresh_for);
+                let written = workflows::write(self, &key, write, deadline, look).await;
                 Completion::Written { ordinal, written }
             }
             Effect::Settle {
@@ -149,8 +152,12 @@ impl World {
                 intent,
                 after,
             } => {
-                self.clock.sleep_until(after).await;
-                let result = workflows::settle(self, &place.step, &key, &intent).await;
+                let result = tokio::select! {
+                    () = self.clock.sleep_until(after) => {
+                        workflows::settle(self, &place.step, &key, &intent).await
+                    }
+                    () = self.temporal.left() => Err(left()),
+                };
                 Completion::Settled { ordinal, result }
             }
             Effect::Verify {
@@ -245,6 +252,13 @@ impl World {
         }
     }
 
+    /// The same, whose reads are given up when `leaving` says true.
+    #[must_use]
+    pub fn until(mut self, leaving: watch::Receiver<bool>) -> Self {
+        self.temporal = self.temporal.until(leaving);
+        self
+    }
+
     /// Where an equivalent command goes.
     fn at(&self) -> At<'_> {
         At {
@@ -263,6 +277,15 @@ pub(crate) fn problem(error: &CallError) -> Problem {
     Problem {
         message: error.to_string(),
         transient: matches!(error.meaning.verdict, Verdict::Retry | Verdict::InDoubt),
+        not_yet: false,
+    }
+}
+
+/// The run is interrupted: whoever resumes finds it out.
+fn left() -> Problem {
+    Problem {
+        message: "the run was interrupted".to_owned(),
+        transient: true,
         not_yet: false,
     }
 }

@@ -24,9 +24,6 @@ use crate::temporal::{
     CallError, Cause, Found, Reapply, ResetCall, RestartCall, SignalCall, Verdict as Meaning,
 };
 
-/// A look may be so old when the call leaves.
-const FRESH: SignedDuration = SignedDuration::from_secs(2);
-
 /// `workflows.count` and `workflows.list`.
 pub(super) async fn observe(
     world: &World,
@@ -123,7 +120,7 @@ pub(crate) struct Looking<'a> {
 }
 
 /// Looks at one Workflow, reads as much of its history as the verdict needs, and decides. Also says when
-/// Describe answered.
+/// Describe was asked.
 pub(crate) async fn judge(
     world: &World,
     key: &WorkflowKey,
@@ -210,7 +207,7 @@ pub(crate) async fn write(
     key: &WorkflowKey,
     permit: Permit<Write>,
     deadline: Timestamp,
-    looked: Timestamp,
+    (looked, fresh_for): (Timestamp, SignedDuration),
 ) -> Written {
     let restart = match prepare(world, key, permit.what()).await {
         Ok(restart) => restart,
@@ -224,7 +221,7 @@ pub(crate) async fn write(
     };
     let now = world.now();
     // A laptop may have slept between the look and now; a clock that went back is as good as one that jumped.
-    if now.duration_since(looked).abs() > FRESH {
+    if now.duration_since(looked).abs() > fresh_for {
         return Written::Stale;
     }
     let Ok(write) = permit.redeem(now) else {

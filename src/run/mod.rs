@@ -15,6 +15,7 @@ use futures::stream::FuturesUnordered;
 use futures::{FutureExt, StreamExt};
 use jiff::{SignedDuration, Timestamp};
 use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::sync::watch;
 
 use crate::action::World;
 use crate::journal::{Journal, JournalError};
@@ -27,6 +28,8 @@ pub use ports::{Asking, Display, Operator, Progress, Reply};
 
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(250);
+/// What an interrupted run waits for.
+const LEAVING: &str = "the answers to writes in flight (once more leaves at once)";
 /// Calls in flight beyond those of the pace: looks that only read.
 const SMALLEST_STEP: SignedDuration = SignedDuration::from_millis(1);
 
@@ -84,6 +87,7 @@ impl Loop<'_> {
     /// See [`Broken`]. The journal is good in each case.
     pub async fn run(&mut self) -> Result<Finish, Broken> {
         let mut flight = InFlight::new();
+        let leaving = watch::Sender::new(false);
         let mut pace = Paced::new(&self.world);
         self.commit()?;
         loop {
@@ -99,7 +103,7 @@ impl Loop<'_> {
                     Effect::Wait { until, reason } => wake = Some(sooner(wake, until, reason)),
                     effect => {
                         self.kill.before(&effect)?;
-                        flight.push(self.start(effect));
+                        flight.push(self.start(effect, &leaving));
                     }
                 }
             }
@@ -113,11 +117,12 @@ impl Loop<'_> {
                 !flight.is_empty() || wake.is_some(),
                 "the run has nothing to do and nothing to wait for"
             );
-            self.show(
-                &pace,
-                flight.len(),
-                wake.as_ref().map(|(_, reason)| reason.clone()),
-            );
+            let waiting_for = wake.as_ref().map(|(_, reason)| reason.clone());
+            self.show(&pace, flight.len(), waiting_for);
+            if self.machine.is_stopping() {
+                // Reads can be done without; writes are waited for.
+                leaving.send_replace(true);
+            }
             self.wait(&mut flight, &mut pace, wake.map(|(until, _)| until))
                 .await?;
         }
@@ -169,7 +174,7 @@ impl Loop<'_> {
         self.kill.after_commit(&records)
     }
 
-    fn start<'b>(&self, effect: Effect) -> BoxFuture<'b, Performed>
+    fn start<'b>(&self, effect: Effect, leaving: &watch::Sender<bool>) -> BoxFuture<'b, Performed>
     where
         Self: 'b,
     {
@@ -182,7 +187,10 @@ impl Loop<'_> {
         {
             return self.ask(question, place, what, word);
         }
-        let world = self.world.clone();
+        let mut world = self.world.clone();
+        if effect.only_reads() {
+            world = world.until(leaving.subscribe());
+        }
         let paced = matches!(
             effect,
             Effect::Look { .. } | Effect::Verify { .. } | Effect::Compare { .. }
@@ -296,7 +304,9 @@ impl Loop<'_> {
             step: self.machine.current_place(),
             in_flight,
             rate: pace.pacer.rate(),
-            waiting_for: waiting_for.filter(|reason| !reason.is_empty()),
+            waiting_for: waiting_for
+                .filter(|reason| !reason.is_empty())
+                .or_else(|| self.machine.is_stopping().then(|| LEAVING.to_owned())),
             now: self.world.clock.now(),
             simulated: self.world.clock.is_simulated(),
         };

@@ -23,6 +23,8 @@ use crate::record::{
 };
 use crate::runbook::{Bound, EvalError, Unmatched};
 
+/// A look may be so old when the call leaves.
+const FRESH: SignedDuration = SignedDuration::from_secs(2);
 /// How long a write may take.
 pub const WRITE_DEADLINE: SignedDuration = SignedDuration::from_secs(10);
 /// An intent in doubt is looked into so long after its deadline: a late request has arrived by then.
@@ -203,6 +205,7 @@ impl Machine {
                 write,
                 deadline: intent.deadline,
                 looked,
+                fresh_for: self.fresh_for(ordinal),
             });
         }
         for effect in &found {
@@ -211,6 +214,14 @@ impl Machine {
             }
         }
         found
+    }
+
+    /// How old a look may be when the call leaves, counted from when it was asked for. Where the service takes
+    /// longer than that to answer, the next look may be twice as old, up to what an answer may take at all.
+    fn fresh_for(&self, ordinal: Ordinal) -> SignedDuration {
+        let tries = self.memory.again.get(&ordinal);
+        let tries = tries.map_or(0, |(tries, _)| *tries);
+        FRESH.saturating_mul(1 << tries.min(4)).min(WRITE_DEADLINE)
     }
 
     /// Survey, then the question with the table.

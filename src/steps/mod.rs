@@ -41,7 +41,7 @@ pub mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
 use crate::approval::{Permit, Reply};
@@ -226,8 +226,10 @@ pub enum Effect {
         write: Permit<Write>,
         /// When it gives up.
         deadline: Timestamp,
-        /// When the look that it rests on was taken.
+        /// When the look that it rests on was asked for.
         looked: Timestamp,
+        /// How old that look may be when the call leaves.
+        fresh_for: SignedDuration,
     },
     /// Find out what became of an intent.
     Settle {
@@ -404,6 +406,54 @@ pub enum Completion {
         call: lease::Call,
         answer: lease::Answer,
     },
+}
+
+impl Completion {
+    /// Whether it only read, and another try may bring what this one did not.
+    fn is_unread(&self) -> bool {
+        let problem = match self {
+            Self::Observed { result, .. } => result.as_ref().err(),
+            Self::Surveyed { result, .. } => result.as_ref().err(),
+            Self::Listed { result, .. } => result.as_ref().err(),
+            Self::Judged { result, .. } => result.as_ref().err(),
+            Self::Settled { result, .. } => result.as_ref().err(),
+            Self::Verified { result, .. } => result.as_ref().err(),
+            Self::StatusRead { result, .. } => result.as_ref().err(),
+            Self::Compared { result, .. } => result.as_ref().err(),
+            Self::Acted { .. }
+            | Self::Written { .. }
+            | Self::Answered { .. }
+            | Self::Ran { .. }
+            | Self::Job { .. }
+            | Self::Leased { .. } => None,
+        };
+        problem.is_some_and(|problem| problem.transient)
+    }
+}
+
+impl Effect {
+    /// Whether it changes nothing, so that it may be given up at any time.
+    pub fn only_reads(&self) -> bool {
+        match self {
+            Self::Observe { .. }
+            | Self::Evaluate { .. }
+            | Self::Survey { .. }
+            | Self::List { .. }
+            | Self::Look { .. }
+            | Self::Settle { .. }
+            | Self::Verify { .. }
+            | Self::Status { .. }
+            | Self::Compare { .. } => true,
+            Self::Act { .. }
+            | Self::Write { .. }
+            | Self::Run { .. }
+            | Self::Job { .. }
+            | Self::Ask { .. }
+            | Self::Wait { .. }
+            | Self::Finish(_)
+            | Self::Lease { .. } => false,
+        }
+    }
 }
 
 /// What is free.
@@ -873,6 +923,10 @@ impl Machine {
     /// Takes in what became of an effect; the facts that follow go into the outbox.
     pub fn complete(&mut self, completion: Completion, now: Timestamp) {
         self.now = now;
+        if self.is_stopping() && completion.is_unread() {
+            self.let_go(&completion);
+            return;
+        }
         match completion {
             Completion::Observed { place, result } => self.observed(&place, result),
             Completion::Acted { place, result } => self.acted(&place, result),

@@ -5,7 +5,7 @@
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use super::{Effect, Finish, Machine, Room, count};
+use super::{Completion, Effect, Finish, Machine, Room, count};
 use crate::catalog::Subject;
 use crate::record::{Body, Ordinal, Place, RunStatus, Settlement, StepStatus};
 use crate::runbook::{EvalError, OnFailure, Step, StepBody};
@@ -75,6 +75,30 @@ impl Machine {
                 self.stop_when_idle(Finish::Parked, Body::Parked { reason })
             }
             Todo::Over(status) => self.finish(status),
+        }
+    }
+
+    /// A read that was given up because the run stops: whoever resumes reads it again.
+    pub(super) fn let_go(&mut self, completion: &Completion) {
+        match completion {
+            Completion::Observed { place, .. }
+            | Completion::Surveyed { place, .. }
+            | Completion::Listed { place, .. } => {
+                self.memory.calling.remove(&place.step);
+            }
+            Completion::Judged { ordinal, .. }
+            | Completion::Settled { ordinal, .. }
+            | Completion::Verified { ordinal, .. }
+            | Completion::StatusRead { ordinal, .. }
+            | Completion::Compared { ordinal, .. } => {
+                self.memory.busy.remove(ordinal);
+            }
+            Completion::Acted { .. }
+            | Completion::Written { .. }
+            | Completion::Answered { .. }
+            | Completion::Ran { .. }
+            | Completion::Job { .. }
+            | Completion::Leased { .. } => {}
         }
     }
 

@@ -22,7 +22,9 @@ use std::future::Future;
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
+use jiff::Timestamp;
 use temporalio_client::grpc::WorkflowService;
+use tokio::sync::watch;
 use tonic::{Request, Response, Status};
 
 use crate::clock::Clock;
@@ -42,6 +44,11 @@ use pace::{Backoff, Spread, VisibilityBudget};
 /// How long a read is tried again before its error is given up to the caller.
 const READ_PATIENCE: Duration = Duration::from_secs(60);
 
+/// Nothing is wrong with the service; nobody waits for its answer any more.
+fn interrupted(rpc: Rpc) -> CallError {
+    CallError::of(rpc, &Status::unavailable("the run was interrupted"))
+}
+
 /// The service, as this tool uses it. Cheap to clone; clones share the connection and the Visibility
 /// budget.
 #[derive(Clone)]
@@ -53,6 +60,8 @@ pub struct Temporal {
     patience: Duration,
     clock: Clock,
     spread: Arc<Spread>,
+    /// True when whoever asked wants to leave; see [`Temporal::until`].
+    leaving: Option<watch::Receiver<bool>>,
 }
 
 /// One page of a listing.
@@ -74,6 +83,7 @@ impl Temporal {
             patience: READ_PATIENCE,
             clock: Clock::real(),
             spread: Arc::new(Spread::random()),
+            leaving: None,
         }
     }
 
@@ -91,6 +101,24 @@ impl Temporal {
     pub fn with_patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
+    }
+
+    /// Gives up reads when `leaving` says true: an error that another try may mend.
+    #[must_use]
+    pub fn until(mut self, leaving: watch::Receiver<bool>) -> Self {
+        self.leaving = Some(leaving);
+        self
+    }
+
+    /// Returns when whoever asked wants to leave; never, where nobody may.
+    pub async fn left(&self) {
+        let Some(leaving) = &self.leaving else {
+            return std::future::pending().await;
+        };
+        if leaving.clone().wait_for(|leaving| *leaving).await.is_err() {
+            // Nobody is there any more who could want to.
+            std::future::pending::<()>().await;
+        }
     }
 
     /// The connection underneath.
@@ -124,15 +152,37 @@ impl Temporal {
         F: Fn(Box<dyn WorkflowService>, Request<M>) -> Fut,
         Fut: Future<Output = Result<Response<T>, Status>>,
     {
+        let (answer, _) = self.read_at(rpc, message, call).await?;
+        Ok(answer)
+    }
+
+    /// As [`Temporal::read`], with when the call that was answered left: what it says is as old. The answer
+    /// may have waited in the socket while this process was suspended.
+    async fn read_at<M, T, F, Fut>(
+        &self,
+        rpc: Rpc,
+        message: M,
+        call: F,
+    ) -> Result<(T, Timestamp), CallError>
+    where
+        M: Clone,
+        F: Fn(Box<dyn WorkflowService>, Request<M>) -> Fut,
+        Fut: Future<Output = Result<Response<T>, Status>>,
+    {
         let mut backoff = Backoff::new(self.patience);
         loop {
             if rpc.is_visibility() {
                 self.visibility.admit().await;
             }
             let request = self.request(message.clone());
-            let status = match call(self.connection.workflow_service(), request).await {
-                Ok(response) => return Ok(response.into_inner()),
-                Err(status) => status,
+            let asked = self.clock.now();
+            let status = tokio::select! {
+                biased;
+                result = call(self.connection.workflow_service(), request) => match result {
+                    Ok(response) => return Ok((response.into_inner(), asked)),
+                    Err(status) => status,
+                },
+                () = self.left() => return Err(interrupted(rpc)),
             };
             let error = CallError::of(rpc, &status);
             if error.meaning.verdict != Verdict::Retry {
@@ -141,7 +191,10 @@ impl Temporal {
             match backoff.next(&self.spread) {
                 Some(pause) => {
                     tracing::warn!(%rpc, code = error.code_name(), ?pause, "a read is tried again");
-                    tokio::time::sleep(pause).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(pause) => {}
+                        () = self.left() => return Err(interrupted(rpc)),
+                    }
                 }
                 None => return Err(error.after(backoff.attempts(), self.patience)),
             }

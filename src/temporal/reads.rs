@@ -9,6 +9,8 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
     ListWorkflowExecutionsRequest,
 };
 
+use jiff::Timestamp;
+
 use super::{CallError, Cause, Page, Rpc, Temporal, Verdict, convert};
 use crate::survey::{
     CurrentRun, Listed, Look, Preflight, Routing, Status, Version, VersionInfo, WorkflowKey,
@@ -174,7 +176,7 @@ impl Temporal {
     /// current run. The Workflow ID's current run and the parent are described too where they decide
     /// something: a closed run may be superseded, and a child's parent may run.
     pub async fn look(&self, key: &WorkflowKey) -> Result<Option<Look>, CallError> {
-        let Some(response) = self.describe(key).await? else {
+        let Some((response, asked)) = self.describe_at(key).await? else {
             return Ok(None);
         };
         let parent_namespace = response
@@ -182,7 +184,7 @@ impl Temporal {
             .as_ref()
             .map(|info| info.parent_namespace_id.clone())
             .unwrap_or_default();
-        let mut look = convert::look(response, self.clock.now()).ok_or_else(|| {
+        let mut look = convert::look(response, asked).ok_or_else(|| {
             CallError::unusable(
                 Rpc::DescribeWorkflowExecution,
                 "a reply without the Workflow",
@@ -290,12 +292,21 @@ impl Temporal {
         &self,
         key: &WorkflowKey,
     ) -> Result<Option<DescribeWorkflowExecutionResponse>, CallError> {
+        let found = self.describe_at(key).await?;
+        Ok(found.map(|(response, _)| response))
+    }
+
+    /// With when it was asked.
+    async fn describe_at(
+        &self,
+        key: &WorkflowKey,
+    ) -> Result<Option<(DescribeWorkflowExecutionResponse, Timestamp)>, CallError> {
         let message = DescribeWorkflowExecutionRequest {
             namespace: self.namespace(),
             execution: Some(convert::execution(key)),
         };
         let result = self
-            .read(Rpc::DescribeWorkflowExecution, message, |mut service, request| async move {
+            .read_at(Rpc::DescribeWorkflowExecution, message, |mut service, request| async move {
                 service.describe_workflow_execution(request).await
             })
             .await;

@@ -87,7 +87,8 @@ fn step_line(step: &StepReport, progress: &Progress, style: Style, width: usize)
 fn trouble(step: &StepReport) -> String {
     let counts = &step.counts;
     let parts = [
-        (counts.failed + counts.unknown, "failed"),
+        (counts.failed, "failed"),
+        (counts.unknown, "unknown"),
         (counts.refused, "refused"),
         (counts.skipped, "skipped"),
     ];

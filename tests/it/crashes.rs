@@ -245,7 +245,11 @@ impl Stage {
         assert!(!facts.versions.contains_key("orders:bad"), "it is deleted");
         assert_eq!(facts.deployments["orders"].current.as_deref(), Some("good"));
         let lock = &facts.locks["recover orders:bad"];
-        assert_eq!((&lock.held_by, lock.taken), (&None, 1), "one lease, given back");
+        assert_eq!(
+            (&lock.held_by, lock.taken),
+            (&None, 1),
+            "one lease, given back"
+        );
         self.check_journal(&facts);
     }
 

@@ -108,6 +108,36 @@ fn a_query_that_finds_the_runs_of_its_own_resets_resets_each_once() {
     }
 }
 
+/// A look counts as old as its question. Where each takes longer than a look may be old, the tool must not
+/// look for ever, nor give the Workflows up.
+#[test]
+fn a_service_that_is_slow_to_answer_looks_is_worked_with_all_the_same() {
+    for seconds in [3, 9] {
+        let fault = format!(
+            "faults: [{{ rpc: DescribeWorkflowExecution, every: 1, kind: latency, duration: {seconds}s }}]"
+        );
+        let world = WORLD.replacen("  it:\n", &format!("  it:\n    {fault}\n"), 1);
+        rehearse_in(
+            &world,
+            r#"
+  - id: reset
+    action: workflows.reset
+    with:
+      select: { query: "WorkflowType = 'Order' AND ExecutionStatus = 'Running'" }
+      to: first_workflow_task
+      reapply: none
+      reason: OPS-1
+"#,
+            r#"
+      steps:
+        reset: { status: succeeded, output: { recovered: 4, started_over: 4, refused: 0, skipped: 0 } }
+      workflows:
+        - { id: order, count: 4, resets: 1, runs: 2 }
+"#,
+        );
+    }
+}
+
 #[test]
 fn routing_is_read_and_changed_and_nothing_is_asked_where_nothing_is_to_do() {
     rehearse(

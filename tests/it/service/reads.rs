@@ -2,12 +2,15 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
+use jiff::Timestamp;
 use prost::Message;
+use runbook::clock::Clock;
 use runbook::connection::{Access, InMemory};
 use runbook::history::ResetTo;
 use runbook::survey::{HistoryNeed, WorkflowKey};
-use runbook::temporal::Cause;
+use runbook::temporal::{Cause, Verdict};
 use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
 use temporalio_protos::temporal::api::enums::v1::{EventType, WorkflowExecutionStatus};
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
@@ -22,6 +25,8 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
     GetSystemInfoResponse, GetWorkflowExecutionHistoryRequest, GetWorkflowExecutionHistoryResponse,
     GetWorkflowExecutionHistoryReverseRequest, GetWorkflowExecutionHistoryReverseResponse,
 };
+use tokio::sync::watch;
+use tokio::time::Instant;
 use tonic::Status;
 
 use super::{in_memory, key, temporal};
@@ -142,6 +147,58 @@ fn last() -> HistoryNeed {
 
 fn event(id: i64) -> HistoryNeed {
     HistoryNeed::Point(ResetTo::Event(id))
+}
+
+/// While a process is suspended, answers wait for it: what they say is as old as the question.
+#[tokio::test(start_paused = true)]
+async fn a_look_is_as_old_as_its_question() {
+    let service: InMemory = Arc::new(|rpc, _headers, _request| {
+        Box::pin(async move {
+            if rpc != "DescribeWorkflowExecution" {
+                return Ok(GetSystemInfoResponse::default().encode_to_vec());
+            }
+            tokio::time::sleep(Duration::from_secs(8)).await;
+            let running = WorkflowExecutionStatus::Running;
+            Ok(run("order-1", "run-1", running, None, "").encode_to_vec())
+        })
+    });
+    let clock = Clock::simulated(Timestamp::UNIX_EPOCH);
+    let temporal = temporal(service, Access::ReadOnly).await;
+    let temporal = temporal.with_clock(clock.clone());
+    let asked = clock.now();
+    let look = temporal.look(&key()).await.expect("an answer");
+    assert_eq!(look.expect("a Workflow").at, asked);
+    assert_eq!(clock.now().duration_since(asked).as_secs(), 8);
+}
+
+/// Whoever interrupts a run does not wait until a service that is away was tried for a minute.
+#[tokio::test(start_paused = true)]
+async fn a_read_is_given_up_when_nobody_waits_for_it_any_more() {
+    let (away, _) = in_memory(|_, _| Err(Status::unavailable("injected")));
+    let silent: InMemory = Arc::new(|rpc, _headers, _request| {
+        Box::pin(async move {
+            if rpc == "DescribeWorkflowExecution" {
+                std::future::pending::<()>().await;
+            }
+            Ok(GetSystemInfoResponse::default().encode_to_vec())
+        })
+    });
+    for service in [away, silent] {
+        let leaving = watch::Sender::new(false);
+        let temporal = temporal(service, Access::ReadOnly).await;
+        let temporal = temporal.until(leaving.subscribe());
+        let began = Instant::now();
+        let leave = async {
+            tokio::time::sleep(Duration::from_secs(3)).await;
+            leaving.send_replace(true);
+        };
+        let key = key();
+        let (looked, ()) = tokio::join!(temporal.look(&key), leave);
+        let error = looked.expect_err("given up");
+        assert!(error.to_string().contains("interrupted"), "{error}");
+        assert_eq!(error.meaning.verdict, Verdict::Retry);
+        assert_eq!(began.elapsed().as_secs(), 3);
+    }
 }
 
 #[tokio::test]
