@@ -356,5 +356,4 @@ pub fn flag_ceiling(planned: u64) -> u64 {
 }
 
 #[cfg(test)]
-#[path = "approval_tests.rs"]
 mod tests;

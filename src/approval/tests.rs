@@ -1,3 +1,5 @@
+//! Grants by hand, and a law about them: whatever happens in whatever order, no write is more than was granted.
+
 use std::collections::BTreeSet;
 
 use proptest::prelude::*;
