@@ -17,6 +17,7 @@ use super::{PAGE, World, fatal, problem};
 use crate::catalog::{Named, Select};
 use crate::decision::Table;
 use crate::list_filter::Filter;
+use crate::runbook::evaluate::ELSEWHERE;
 use crate::selection::reader::{Cursor, Reader};
 use crate::selection::{Draw, FileSeen, Found, NameSet, SAMPLES, Selection, Source};
 use crate::steps::{ListedPage, Next, Problem};
@@ -103,16 +104,19 @@ impl Files {
         Ok(scanned)
     }
 
-    /// Reads it, and refuses one that is not as it was when somebody was asked about it.
+    /// Reads it, and refuses one that is not as it was when somebody was asked about it, and one that leads out of
+    /// the folder that it must stay `within`.
     ///
     /// # Errors
-    /// As [`Files::scan`]; and where it has changed.
+    /// As [`Files::scan`]; and where it has changed, or leads out.
     pub(crate) fn scan_frozen(
         &self,
         name: &str,
+        within: Option<&str>,
         frozen: &[FileSeen],
     ) -> Result<Arc<Scanned>, Problem> {
         let Some(before) = frozen.iter().find(|file| file.name == name) else {
+            stays(name, within)?;
             return self.scan(name);
         };
         let now = self.scan(&before.path)?;
@@ -180,6 +184,23 @@ fn open(path: &Path, from: Cursor) -> io::Result<Result<Reader<BufReader<File>>,
     let mut file = File::open(path)?;
     file.seek(SeekFrom::Start(from.offset))?;
     Ok(Ok(reader.resume(BufReader::new(file), from)))
+}
+
+/// A path that the runbook names does not lead out of its folder, by symbolic links either.
+fn stays(name: &str, within: Option<&str>) -> Result<(), Problem> {
+    let Some(folder) = within else {
+        return Ok(());
+    };
+    let cannot = |error: io::Error| fatal(format!("{name} cannot be read: {error}"));
+    let folder = Path::new(if folder.is_empty() { "." } else { folder });
+    let real = std::fs::canonicalize(name).map_err(cannot)?;
+    if real.starts_with(std::fs::canonicalize(folder).map_err(cannot)?) {
+        return Ok(());
+    }
+    Err(fatal(format!(
+        "{name} leads to {}, which is not within the runbook's folder; {ELSEWHERE}",
+        real.display()
+    )))
 }
 
 fn scan(name: &str, path: &Path, stamp: Stamp) -> Result<Scanned, Problem> {
@@ -283,7 +304,10 @@ impl<'a> Excluded<'a> {
         frozen: &[FileSeen],
     ) -> Result<Self, Problem> {
         let file = selection.exclude.file.as_deref();
-        let file = file.map(|file| world.files.scan_frozen(file, frozen));
+        let file = file.map(|file| {
+            let within = selection.exclude.within.as_deref();
+            world.files.scan_frozen(file, within, frozen)
+        });
         Ok(Self {
             selection,
             file: file.transpose()?,
@@ -344,7 +368,8 @@ pub(super) async fn list(
             let Source::File(file) = &selection.source else {
                 return Err(fatal("a file was to be read where there is none"));
             };
-            let file = world.files.scan_frozen(file, frozen)?;
+            let within = selection.within.as_deref();
+            let file = world.files.scan_frozen(file, within, frozen)?;
             let (names, read) = world.files.names(&file, from, PAGE as usize)?;
             let names = names.into_iter().filter(|name| !excluded.covers_name(name));
             Ok(ListedPage {
@@ -601,7 +626,8 @@ fn names_of(
         }
         Source::Ids(ids) => ids.iter().cloned().for_each(|name| add(name, found)),
         Source::File(file) => {
-            let file = world.files.scan_frozen(file, frozen)?;
+            let within = selection.within.as_deref();
+            let file = world.files.scan_frozen(file, within, frozen)?;
             found.files.push(file.seen.clone());
             let mut from = Some(Cursor::default());
             while let Some(at) = from {

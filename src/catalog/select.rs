@@ -22,9 +22,14 @@ pub struct Select {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<Named>>,
     /// A file of Workflow IDs: one a line, `ID,RUN`, tab-separated, or JSON as `temporal workflow list` prints it. A path that is
-    /// written here is relative to the runbook's folder; one that is wholly an expression, to the working directory.
+    /// written here is relative to the runbook's folder and stays in it; one that is wholly a parameter is the
+    /// operator's, relative to the working directory, and may lead anywhere.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The folder that the file must not leave; not part of the language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub within: Option<String>,
     /// What earlier steps had, by state.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<OfLedger>,
@@ -56,9 +61,13 @@ pub struct Exclude {
     /// Workflow IDs; one without a run stands for every run of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ids: Option<Vec<Named>>,
-    /// A file of Workflow IDs.
+    /// A file of Workflow IDs; the path as in `select`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub file: Option<String>,
+    /// The folder that the file must not leave; not part of the language.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(skip)]
+    pub within: Option<String>,
     /// What earlier steps had, by state: every run of these Workflow IDs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ledger: Option<OfLedger>,

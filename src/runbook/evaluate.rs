@@ -7,7 +7,7 @@
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::{Arc, LazyLock};
 
 use indexmap::IndexMap;
@@ -155,6 +155,26 @@ fn nested(result: Result<Value, EvalError>) -> Option<Dynamic> {
             None
         }
     }
+}
+
+/// How a file elsewhere is given.
+pub const ELSEWHERE: &str =
+    "one elsewhere is the operator's to name: `file: ${{ params.… }}`, and `-p` gives the path";
+
+/// Whether a path is wholly made of parameters: whoever calls the tool named it.
+pub fn is_the_operators(written: &str) -> bool {
+    let expression = template::sole(written)
+        .and_then(|inner| template::parse(&written[inner.clone()], inner.start).ok());
+    expression.is_some_and(|expression| {
+        let mut reads = expression.reads.iter();
+        !expression.reads.is_empty() && reads.all(|read| read.name(0) == Some("params"))
+    })
+}
+
+/// Whether a path, as it is written, leads out of the folder that it is relative to.
+pub fn leaves(path: &Path) -> bool {
+    let mut parts = path.components();
+    parts.any(|part| !matches!(part, Component::Normal(_) | Component::CurDir))
 }
 
 impl Scope {
@@ -324,9 +344,16 @@ impl Scope {
         let mut rendered = self.render_arguments(select)?;
         let written = select.get("file").and_then(Value::as_str);
         if let (Some(written), Some(Value::String(path))) = (written, rendered.get_mut("file"))
-            && template::sole(written).is_none()
+            && !is_the_operators(written)
         {
+            if leaves(Path::new(path)) {
+                return Err(EvalError::failed(format!(
+                    "the file `{path}` is not within the runbook's folder; {ELSEWHERE}"
+                )));
+            }
+            let folder = self.known.folder.display().to_string();
             *path = self.known.folder.join(&*path).display().to_string();
+            rendered.insert("within".to_owned(), Value::from(folder));
         }
         Ok(rendered)
     }

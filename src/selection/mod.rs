@@ -47,6 +47,8 @@ pub struct Exclusion {
     pub names: NameSet,
     /// The names in this file.
     pub file: Option<String>,
+    /// The folder that the file must not leave.
+    pub within: Option<String>,
     /// What earlier steps had.
     pub ledger: Option<OfLedger>,
     /// And which steps had it, in words.
@@ -60,6 +62,8 @@ pub struct Selection {
     pub source: Source,
     /// Which steps had them, in words, where they are the names that earlier steps had.
     pub from: String,
+    /// The folder that the file must not leave; none where an operator named the file.
+    pub within: Option<String>,
     /// Which are left out.
     pub exclude: Exclusion,
     /// What must be true of each besides, as its look finds it.
@@ -183,11 +187,13 @@ impl Selection {
         let selection = Self {
             source,
             from: String::new(),
+            within: select.within.clone(),
             exclude: Exclusion {
                 // What can match nothing leaves nothing out.
                 filter: filter.filter(|filter| filter.fold().constant() != Some(false)),
                 names: NameSet::of(exclude.ids.iter().flatten()),
                 file: exclude.file,
+                within: exclude.within,
                 ledger: exclude.ledger,
                 from: String::new(),
             },

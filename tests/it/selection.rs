@@ -38,7 +38,15 @@ scenarios:
 
 fn parsed(steps: &str, expect: &str) -> (Runbook, Rehearsal) {
     let text = format!("schema: runbook/v1\nname: selection\nsteps:\n{steps}");
-    let runbook = Runbook::parse("selection.yaml", text.as_bytes());
+    // A runbook names files beside it.
+    let folder = text
+        .split_once("file: '/")
+        .and_then(|(_, rest)| rest.split_once("/names'"));
+    let folder = folder
+        .map(|(folder, _)| format!("/{folder}/"))
+        .unwrap_or_default();
+    let text = text.replace(&format!("'{folder}names'"), "names");
+    let runbook = Runbook::parse(&format!("{folder}selection.yaml"), text.as_bytes());
     let text = format!("{WORLD}{expect}");
     let rehearsal = Rehearsal::parse("selection.rehearsal.yaml", text.as_bytes());
     (
@@ -442,4 +450,71 @@ fn a_dry_run_and_a_missing_file_change_nothing() {
     let message = format!("{:?}", refused.expect_err("there is no plan"));
     assert!(message.contains("nowhere.txt cannot be read"), "{message}");
     assert!(!Path::new("nowhere.txt").exists());
+}
+
+#[test]
+fn a_file_that_the_runbook_names_stays_in_its_folder() {
+    for path in [
+        "/etc/hosts",
+        "../names",
+        "lists/../../names",
+        "${{ '..' }}/../names",
+        "..",
+    ] {
+        let text = format!(
+            "schema: runbook/v1\nname: selection\nsteps:\n{}",
+            terminate(&format!("{{ file: \"{path}\" }}"))
+        );
+        let problems = Runbook::parse("selection.yaml", text.as_bytes()).expect_err(path);
+        assert!(
+            problems[0].message.contains("runbook's folder"),
+            "{problems:#?}"
+        );
+    }
+    let (outside, elsewhere) = file("order-0\n");
+    let folder = TempDir::new().expect("a folder");
+    std::os::unix::fs::symlink(&elsewhere, folder.path().join("names")).expect("a link");
+    let name = folder.path().join("selection.yaml").display().to_string();
+    let of = |select: &str| {
+        let text = format!(
+            "schema: runbook/v1\nname: selection\nparams:\n  list: {{ type: string, default: \"{}\" }}\n  up: {{ type: string, default: .. }}\nsteps:\n{}",
+            elsewhere.display(),
+            terminate(select)
+        );
+        let runbook = Runbook::parse(&name, text.as_bytes());
+        runbook.unwrap_or_else(|problems| panic!("{problems:#?}"))
+    };
+    let refused = |select: &str| {
+        let (_, rehearsal) = parsed(&terminate("{ ids: [order-0] }"), "\n      exits: [0]\n");
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .start_paused(true)
+            .build()
+            .expect("a runtime");
+        let refused = runtime.block_on(rehearse(Rehearsing {
+            runbook: &of(select),
+            rehearsal: &rehearsal,
+            name: "it",
+            seed: None,
+            operator: None,
+            display: &mut Recorded::default(),
+            kill: None,
+        }));
+        format!("{:?}", refused.map(|_| ()).expect_err("there is no plan"))
+    };
+    // By a link; by a text that only a parameter makes lead out.
+    for select in ["{ file: names }", "{ file: \"${{ params.up }}/names\" }"] {
+        let message = refused(select);
+        assert!(message.contains("runbook's folder"), "{message}");
+    }
+    // What the operator names may be anywhere.
+    let (_, rehearsal) = parsed(&terminate("{ ids: [order-0] }"), "\n      exits: [0]\n");
+    let ended = run(
+        &of("{ file: \"${{ params.list }}\" }"),
+        &rehearsal,
+        "it",
+        None,
+    );
+    assert_eq!(terminated(&ended), BTreeSet::from(["order-0".to_owned()]));
+    drop(outside);
 }

@@ -1,5 +1,8 @@
 //! `select:`: exactly one source, exclusions that can be judged, ledgers of earlier steps, and no two ways to say how many.
 
+use std::path::Path;
+
+use super::super::evaluate;
 use super::{At, Checker};
 use crate::diagnostic::Kind;
 use crate::document::{Content, Node};
@@ -36,7 +39,11 @@ impl Checker<'_> {
         for (key, inner) in node.entries() {
             match key.name.as_str() {
                 "query" => self.query(inner, At::Step(index), &mut reads),
-                "ids" | "file" => self.value(inner, At::Step(index), &mut reads),
+                "ids" => self.value(inner, At::Step(index), &mut reads),
+                "file" => {
+                    self.value(inner, At::Step(index), &mut reads);
+                    self.stays(inner);
+                }
                 "ledger" => {
                     let steps = inner.get("steps").unwrap_or(inner);
                     let items = steps.items().iter();
@@ -44,6 +51,20 @@ impl Checker<'_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A path that is written in the runbook stays in the runbook's folder.
+    fn stays(&mut self, file: &Node) {
+        let Some(text) = file.text().filter(|text| !evaluate::is_the_operators(text)) else {
+            return;
+        };
+        if evaluate::leaves(Path::new(text)) {
+            let message = format!("`{text}` is not within the runbook's folder");
+            let diagnostic = self.names.document.at(file, Kind::Step, message);
+            let expected = "a file beside the runbook or below it";
+            self.problems
+                .push(diagnostic.expected(expected).note(evaluate::ELSEWHERE));
         }
     }
 
