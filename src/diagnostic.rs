@@ -205,6 +205,16 @@ impl Diagnostic {
         self
     }
 
+    /// Leaves out the line: it may hold a secret. Where it is stays said.
+    #[must_use]
+    pub fn without_line(mut self) -> Self {
+        if let Some(position) = &mut self.position {
+            position.text.clear();
+            position.underline = 0..0;
+        }
+        self
+    }
+
     /// Adds a note.
     #[must_use]
     pub fn note(mut self, note: impl Into<String>) -> Self {
@@ -303,6 +313,12 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool, width: usize) -> String 
 fn render_one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
     let mut group = Group::with_title(Level::ERROR.primary_title(diagnostic.message.as_str()));
     match (&diagnostic.file, &diagnostic.position) {
+        (Some(file), Some(position)) if position.text.is_empty() => {
+            let origin = Origin::path(file.as_str())
+                .line(position.line)
+                .char_column(position.column);
+            group = group.element(origin);
+        }
         (Some(file), Some(position)) => {
             let snippet = Snippet::source(position.text.as_str())
                 .line_start(position.line)

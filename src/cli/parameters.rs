@@ -30,7 +30,13 @@ impl ParameterFlags {
             if let Err(found) =
                 taken.and_then(|bytes| input.file(&path.display().to_string(), &bytes))
             {
-                problems.extend(found);
+                // A line of it may hold a secret.
+                let secrets = runbook.has_secrets();
+                let shown = found.into_iter().map(|problem| match secrets {
+                    true => problem.without_line(),
+                    false => problem,
+                });
+                problems.extend(shown);
             }
         }
         for assignment in &self.params {

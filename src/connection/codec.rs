@@ -20,6 +20,7 @@ use temporalio_protos::temporal::api::common::v1::payload::ExternalPayloadDetail
 
 use super::settings::{CodecSettings, Settings};
 use super::{ConnectError, Secret};
+use crate::runbook::Mask;
 
 /// Neither a request nor an answer is larger: eight payloads of the largest size that a server takes by
 /// default, in base64.
@@ -40,6 +41,8 @@ pub struct Codec {
     endpoint: String,
     headers: HeaderMap,
     timeout: Duration,
+    /// What it answers may quote a credential.
+    mask: Mask,
 }
 
 /// Why a codec gave no payloads. `Display` is the sentence; [`Self::hint`] says what to do.
@@ -109,6 +112,7 @@ impl Codec {
             endpoint: codec.endpoint.clone(),
             headers: headers(codec, &settings.namespace)?,
             timeout: settings.call_timeout,
+            mask: settings.mask(),
         }))
     }
 
@@ -160,10 +164,10 @@ impl Codec {
                 300..=399 => "give the address that it redirects to as --codec-endpoint",
                 _ => "see the codec server's log",
             };
-            return Err(self.error(way, format!("answered {status}{}", quote(&body)), hint));
+            return Err(self.error(way, format!("answered {status}{}", self.quote(&body)), hint));
         }
         let answer = from_json(&body).map_err(|why| {
-            let what = format!("did not answer with payloads: {why}{}", quote(&body));
+            let what = format!("did not answer with payloads: {why}{}", self.quote(&body));
             self.error(way, what, "check that --codec-endpoint is a codec server")
         })?;
         if answer.len() != payloads.len() {
@@ -188,6 +192,11 @@ impl Codec {
         Ok(body)
     }
 
+    /// The beginning of an answer, without secrets: what is cut off could be the rest of one.
+    fn quote(&self, body: &[u8]) -> String {
+        quote(self.mask.text(&String::from_utf8_lossy(body)).as_bytes())
+    }
+
     fn unreachable(&self, way: Way, error: reqwest::Error) -> CodecError {
         let what = if error.is_timeout() {
             format!("did not answer within {} s", self.timeout.as_secs_f32())
@@ -204,7 +213,11 @@ impl Codec {
 
     fn error(&self, way: Way, what: impl fmt::Display, hint: &'static str) -> CodecError {
         CodecError {
-            message: format!("the codec {}/{} {what}", self.endpoint, way.path()),
+            message: self.mask.text(&format!(
+                "the codec {}/{} {what}",
+                self.endpoint,
+                way.path()
+            )),
             hint,
         }
     }

@@ -75,7 +75,8 @@ impl Connection {
         access: Access,
     ) -> Result<Self, ConnectError> {
         let codec = Codec::of(settings)?;
-        let transport = Transport::new(access, settings.call_timeout, backend);
+        let transport =
+            Transport::new(access, settings.call_timeout, backend).masked(settings.mask());
         let meter = transport.meter();
         let target = Url::parse(&settings.url()).map_err(|error| {
             ConnectError::configuration(format!("the address is not valid: {error}"))

@@ -7,9 +7,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use super::{ConnectError, codec};
+use crate::runbook::Mask;
 
 /// Where a Temporal service listens when nothing else is said.
 pub const DEFAULT_ADDRESS: &str = "127.0.0.1:7233";
+/// A shorter credential is not looked for in what others say: too much else would be taken for it.
+const SHORTEST: usize = 6;
 const DEFAULT_NAMESPACE: &str = "default";
 const DEFAULT_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -157,6 +160,39 @@ impl Default for Settings {
 }
 
 impl Settings {
+    /// Takes this connection's credentials out of what others say: a service may quote what it refuses.
+    pub(super) fn mask(&self) -> Mask {
+        let mut known: Vec<(&str, &str)> = Vec::new();
+        if let Some(key) = &self.api_key {
+            known.push(("api-key", key.expose()));
+        }
+        if let Some((_, key)) = self.tls.as_ref().and_then(|tls| tls.client.as_ref()) {
+            known.push(("tls-key", key.expose()));
+        }
+        let metadata = self.metadata.iter();
+        known.extend(
+            metadata
+                .filter(|(name, _)| names_a_credential(name))
+                .map(|(_, value)| ("grpc-meta", value.as_str())),
+        );
+        if let Some(codec) = &self.codec {
+            known.extend(codec.auth.iter().map(|auth| ("codec-auth", auth.expose())));
+            let headers = codec.headers.values();
+            known.extend(headers.map(|value| ("codec-header", value.expose())));
+        }
+        // `Bearer TOKEN`: the token alone, too.
+        let words = known.clone().into_iter().filter_map(|(name, text)| {
+            let (_, word) = text.trim().rsplit_once(' ')?;
+            Some((name, word))
+        });
+        known.extend(words.collect::<Vec<_>>());
+        Mask::of(
+            known
+                .into_iter()
+                .filter(|(_, secret)| secret.len() >= SHORTEST),
+        )
+    }
+
     /// The address with its scheme.
     pub(super) fn url(&self) -> String {
         let scheme = if self.tls.is_some() { "https" } else { "http" };

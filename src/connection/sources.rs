@@ -585,7 +585,27 @@ fn config_error(error: ConfigError, file: &Path) -> ConnectError {
             ConnectError::configuration(format!("the config file {file} is not valid: {reason}"))
         }
         ConfigError::LoadError(error) => {
-            ConnectError::configuration(format!("the config file {file} cannot be read: {error}"))
+            let said = error.to_string();
+            let why = match error.is::<std::io::Error>() {
+                true => said,
+                false => without_values(&said),
+            };
+            ConnectError::configuration(format!("the config file {file} cannot be read: {why}"))
         }
+    }
+}
+
+/// A TOML error without the line that it quotes: that may hold a credential. Its place stays, and what is wrong
+/// where that quotes nothing.
+fn without_values(error: &str) -> String {
+    let mut lines = error.lines().map(str::trim).filter(|line| !line.is_empty());
+    let first = lines.next().unwrap_or_default();
+    if !first.starts_with("TOML parse error at") {
+        return "it is no config file of the temporal CLI".to_owned();
+    }
+    let quotes = |line: &str| line.contains(['"', '\'', '`', '|']);
+    match lines.last().filter(|line| !quotes(line)) {
+        Some(what) => format!("{first}: {what}"),
+        None => first.to_owned(),
     }
 }

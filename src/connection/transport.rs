@@ -14,6 +14,7 @@ use temporalio_client::callback_based::{GrpcRequest, GrpcSuccessResponse};
 use tonic::{Code, Status};
 
 use super::remote::Remote;
+use crate::runbook::Mask;
 
 /// A service in this process: RPC name, headers and request bytes → response bytes.
 pub type InMemory = Arc<
@@ -104,6 +105,7 @@ pub(super) struct Transport {
     call_timeout: Duration,
     backend: Backend,
     meter: Arc<Meter>,
+    mask: Arc<Mask>,
 }
 
 impl Transport {
@@ -113,7 +115,14 @@ impl Transport {
             call_timeout,
             backend,
             meter: Arc::default(),
+            mask: Arc::default(),
         }
+    }
+
+    /// Takes these secrets out of what the service says about a call that it does not answer.
+    pub(super) fn masked(mut self, mask: Mask) -> Self {
+        self.mask = Arc::new(mask);
+        self
     }
 
     /// What calls came to, as they come.
@@ -140,6 +149,7 @@ impl Transport {
         let rpc = request.rpc.clone();
         let started = tokio::time::Instant::now();
         let result = self.passed(request).await;
+        let result = result.map_err(|status| self.without_secrets(status));
         let milliseconds = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
         match &result {
             Ok(_) => tracing::debug!(rpc, milliseconds, "answered"),
@@ -149,6 +159,15 @@ impl Transport {
             }
         }
         result
+    }
+
+    fn without_secrets(&self, status: Status) -> Status {
+        let message = self.mask.text(status.message());
+        if message == status.message() {
+            return status;
+        }
+        let (code, details) = (status.code(), Bytes::copy_from_slice(status.details()));
+        Status::with_details_and_metadata(code, message, details, status.metadata().clone())
     }
 
     /// Response headers are dropped: nothing reads them, and those of the encoding no longer hold.

@@ -301,6 +301,11 @@ impl Runbook {
             .collect()
     }
 
+    /// Whether a parameter is secret.
+    pub fn has_secrets(&self) -> bool {
+        self.params.values().any(|parameter| parameter.secret)
+    }
+
     /// Puts together what was given and what is declared.
     ///
     /// # Errors
@@ -311,9 +316,14 @@ impl Runbook {
     ) -> Result<Parameters, Vec<Diagnostic>> {
         let mut problems = Vec::new();
         let mut named = std::collections::BTreeSet::new();
+        // The line of a file may hold a secret, also under a name that is mistyped.
+        let shown = |problem: Diagnostic| match self.has_secrets() {
+            true => problem.without_line(),
+            false => problem,
+        };
         for given in &input.given {
             if !self.params.contains_key(&given.name) && named.insert(&given.name) {
-                problems.push(place(given, unknown(self, &given.name)));
+                problems.push(shown(place(given, unknown(self, &given.name))));
             }
         }
         let mut parameters = Parameters::default();
@@ -324,7 +334,7 @@ impl Runbook {
                 Ok(Resolved::Secret(secret)) => {
                     drop(parameters.secrets.insert(name.clone(), secret))
                 }
-                Err(diagnostic) => problems.push(diagnostic),
+                Err(diagnostic) => problems.push(shown(diagnostic)),
             }
         }
         if problems.is_empty() {

@@ -19,6 +19,7 @@ use tempfile::TempDir;
 mod guards;
 mod locks;
 mod planning;
+mod secrets;
 
 /// One decision, a condition and a task for a person: quick on a real clock.
 const RUNBOOK: &str = r#"schema: runbook/v1
