@@ -25,10 +25,12 @@ use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use tonic::Status as Reply;
 
 use super::execution::{Execution, Task};
-use super::history::{self, What};
+use super::history::{self, History, What};
 use super::proto::{self, stamp};
+use super::reset::begins_batch;
 use super::state::{State, VersionId};
 use super::world::AttributeType;
+use crate::list_filter;
 
 /// The server version that is simulated.
 const SERVER_VERSION: &str = "1.32.0";
@@ -50,18 +52,19 @@ impl State {
         self.check_namespace(&request.namespace)?;
         let index = self.find(request.execution.as_ref())?;
         let run = self.execution(index);
+        let start = self.started_attributes(index);
         Ok(service::DescribeWorkflowExecutionResponse {
             execution_config: Some(WorkflowExecutionConfig {
                 task_queue: proto::task_queue(&run.kind.task_queue),
                 workflow_execution_timeout: run.kind.execution_timeout.map(proto::span),
                 workflow_run_timeout: run.kind.run_timeout.map(proto::span),
-                default_workflow_task_timeout: Some(prost_types::Duration {
-                    seconds: 10,
-                    nanos: 0,
-                }),
+                default_workflow_task_timeout: start.workflow_task_timeout,
                 ..Default::default()
             }),
-            workflow_execution_info: Some(self.described_info(index)),
+            workflow_execution_info: Some(WorkflowExecutionInfo {
+                memo: start.memo,
+                ..self.described_info(index)
+            }),
             pending_children: self.pending_children(run),
             pending_workflow_task: self.pending_task(run),
             workflow_extended_info: Some(self.extended(run)),
@@ -241,29 +244,27 @@ impl State {
             self.history_page(request.execution.as_ref(), &request.next_page_token)?;
         let length = self.execution(index).history.len();
         let mut trailing = self.trailing(self.execution(index));
+        let history = &self.execution(index).history;
         if request.history_event_filter_type == HistoryEventFilterType::CloseEvent as i32 {
-            let last = match trailing.pop() {
-                Some(last) => vec![last],
-                None => history::materialise(self, index, length.saturating_sub(1), length),
+            // An open one has no such event, and nothing here waits for it.
+            let from = if self.execution(index).is_open() {
+                length
+            } else {
+                length - 1
             };
             return Ok(service::GetWorkflowExecutionHistoryResponse {
-                history: Some(HistoryMessage { events: last }),
+                history: Some(HistoryMessage {
+                    events: history::materialise(self, index, from, length),
+                }),
                 ..Default::default()
             });
         }
-        let (to, total) = (
-            from.saturating_add(page_size(request.maximum_page_size)),
-            length + trailing.len(),
-        );
-        let mut events = history::materialise(self, index, from, to.min(length));
-        events.extend(
-            trailing
-                .into_iter()
-                .zip(length..)
-                .filter(|(_, at)| (from..to).contains(at))
-                .map(|(event, _)| event),
-        );
-        let next_page_token = self.page_token(index, to, to < total);
+        let to = page_end(history, from, page_size(request.maximum_page_size));
+        let mut events = history::materialise(self, index, from, to);
+        if to == length {
+            events.append(&mut trailing);
+        }
+        let next_page_token = self.page_token(index, to, to < length);
         Ok(service::GetWorkflowExecutionHistoryResponse {
             history: Some(HistoryMessage { events }),
             next_page_token,
@@ -285,7 +286,8 @@ impl State {
         } else {
             at.min(length)
         };
-        let from = to.saturating_sub(page_size(request.maximum_page_size));
+        let history = &self.execution(index).history;
+        let from = page_begin(history, to, page_size(request.maximum_page_size));
         let mut events = history::materialise(self, index, from, to);
         events.reverse();
         let next_page_token = self.page_token(index, from, from > 0);
@@ -336,7 +338,6 @@ impl State {
                 eager_workflow_start: true,
                 sdk_metadata: true,
                 count_group_by_execution_status: true,
-                nexus: true,
                 ..Default::default()
             }),
         })
@@ -361,6 +362,10 @@ impl State {
         &mut self,
         request: &service::DescribeNamespaceRequest,
     ) -> Result<service::DescribeNamespaceResponse, Reply> {
+        if request.namespace.is_empty() && request.id.is_empty() {
+            // This call has words of its own for it.
+            return Err(Reply::invalid_argument("Namespace not set on request."));
+        }
         if !(request.namespace.is_empty() && request.id == self.namespace_id) {
             self.check_namespace(&request.namespace)?;
         }
@@ -395,11 +400,9 @@ impl State {
         request: &service::DescribeTaskQueueRequest,
     ) -> Result<service::DescribeTaskQueueResponse, Reply> {
         self.check_namespace(&request.namespace)?;
-        let queue = request
-            .task_queue
-            .as_ref()
-            .map(|it| it.name.as_str())
-            .unwrap_or_default();
+        let Some(queue) = request.task_queue.as_ref().map(|it| it.name.as_str()) else {
+            return Err(Reply::invalid_argument("taskQueue is not set"));
+        };
         let pollers = self
             .deployments
             .values()
@@ -432,9 +435,8 @@ impl State {
             .iter()
             .map(|(name, kind)| (name.clone(), indexed(*kind) as i32))
             .collect();
-        let system_attributes = SYSTEM_ATTRIBUTES
-            .iter()
-            .map(|(name, kind)| ((*name).to_owned(), *kind as i32))
+        let system_attributes = list_filter::system_attributes()
+            .map(|(name, kind)| (name.to_owned(), system(kind) as i32))
             .collect();
         Ok(ListSearchAttributesResponse {
             custom_attributes,
@@ -444,11 +446,43 @@ impl State {
     }
 }
 
+/// A page holds so many batches of events, whole: its end, where it begins behind `from` events.
+fn page_end(history: &History, from: usize, batches: usize) -> usize {
+    let begins = |at: usize| history.get(at + 1).is_some_and(begins_batch);
+    (0..batches).fold(from, |at, _| {
+        (at + 1..history.len())
+            .find(|next| begins(*next))
+            .unwrap_or(history.len())
+    })
+}
+
+/// The same from the end: its beginning, where it ends with event `to`.
+fn page_begin(history: &History, to: usize, batches: usize) -> usize {
+    (0..batches).fold(to, |at, _| {
+        (0..at)
+            .rev()
+            .find(|from| history.get(from + 1).is_some_and(begins_batch))
+            .unwrap_or(0)
+    })
+}
+
 fn page_size(asked: i32) -> usize {
     usize::try_from(asked)
         .ok()
         .filter(|size| (1..=PAGE).contains(size))
         .unwrap_or(PAGE)
+}
+
+fn system(kind: list_filter::AttributeType) -> IndexedValueType {
+    match kind {
+        list_filter::AttributeType::Keyword => IndexedValueType::Keyword,
+        list_filter::AttributeType::Text => IndexedValueType::Text,
+        list_filter::AttributeType::KeywordList => IndexedValueType::KeywordList,
+        list_filter::AttributeType::Int => IndexedValueType::Int,
+        list_filter::AttributeType::Double => IndexedValueType::Double,
+        list_filter::AttributeType::Bool => IndexedValueType::Bool,
+        list_filter::AttributeType::Datetime => IndexedValueType::Datetime,
+    }
 }
 
 fn indexed(kind: AttributeType) -> IndexedValueType {
@@ -462,42 +496,3 @@ fn indexed(kind: AttributeType) -> IndexedValueType {
         AttributeType::Datetime => IndexedValueType::Datetime,
     }
 }
-
-const SYSTEM_ATTRIBUTES: &[(&str, IndexedValueType)] = &[
-    ("BatcherUser", IndexedValueType::Keyword),
-    ("BinaryChecksums", IndexedValueType::KeywordList),
-    ("BuildIds", IndexedValueType::KeywordList),
-    ("CloseTime", IndexedValueType::Datetime),
-    ("ExecutionDuration", IndexedValueType::Int),
-    ("ExecutionStatus", IndexedValueType::Keyword),
-    ("ExecutionTime", IndexedValueType::Datetime),
-    ("HistoryLength", IndexedValueType::Int),
-    ("HistorySizeBytes", IndexedValueType::Int),
-    ("ParentRunId", IndexedValueType::Keyword),
-    ("ParentWorkflowId", IndexedValueType::Keyword),
-    ("RootRunId", IndexedValueType::Keyword),
-    ("RootWorkflowId", IndexedValueType::Keyword),
-    ("RunId", IndexedValueType::Keyword),
-    ("StartTime", IndexedValueType::Datetime),
-    ("StateTransitionCount", IndexedValueType::Int),
-    ("TaskQueue", IndexedValueType::Keyword),
-    ("TemporalChangeVersion", IndexedValueType::KeywordList),
-    ("TemporalNamespaceDivision", IndexedValueType::Keyword),
-    ("TemporalPauseInfo", IndexedValueType::KeywordList),
-    ("TemporalReportedProblems", IndexedValueType::KeywordList),
-    ("TemporalScheduledById", IndexedValueType::Keyword),
-    ("TemporalScheduledStartTime", IndexedValueType::Datetime),
-    ("TemporalSchedulePaused", IndexedValueType::Bool),
-    (
-        "TemporalUsedWorkerDeploymentVersions",
-        IndexedValueType::KeywordList,
-    ),
-    ("TemporalWorkerDeployment", IndexedValueType::Keyword),
-    ("TemporalWorkerDeploymentVersion", IndexedValueType::Keyword),
-    (
-        "TemporalWorkflowVersioningBehavior",
-        IndexedValueType::Keyword,
-    ),
-    ("WorkflowId", IndexedValueType::Keyword),
-    ("WorkflowType", IndexedValueType::Keyword),
-];

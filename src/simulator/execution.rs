@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use temporalio_protos::temporal::api::sdk::v1::UserMetadata;
 use temporalio_protos::temporal::api::workflow::v1::{
     VersioningOverride, versioning_override as message,
 };
@@ -194,6 +195,8 @@ pub(super) struct Extra {
     pub(super) children: Vec<Child>,
     /// WorkflowExecutionStartedEventAttributes, encoded, where a call started it.
     pub(super) start: Option<Arc<[u8]>>,
+    /// What a person reads about it, where a call said so.
+    pub(super) metadata: Option<Arc<UserMetadata>>,
     /// Run that it continues.
     pub(super) continued_from: Option<u128>,
     pub(super) cancel_requested: bool,

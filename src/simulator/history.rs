@@ -15,12 +15,14 @@ use temporalio_protos::temporal::api::enums::v1::{
     EventType, StartChildWorkflowExecutionFailedCause, TimeoutType, UpdateAdmittedEventOrigin,
     VersioningBehavior, WorkflowTaskFailedCause,
 };
-use temporalio_protos::temporal::api::failure::v1::Failure;
+use temporalio_protos::temporal::api::failure::v1::failure::FailureInfo;
+use temporalio_protos::temporal::api::failure::v1::{Failure, ResetWorkflowFailureInfo};
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{self as history, HistoryEvent};
+use temporalio_protos::temporal::api::sdk::v1::UserMetadata;
 use temporalio_protos::temporal::api::update::v1 as update;
 
-use super::execution::Override;
+use super::execution::{Execution, Override};
 use super::proto;
 use super::state::{State, VersionId};
 use super::world::TaskFailure;
@@ -280,10 +282,19 @@ pub(super) fn materialise(state: &State, index: u32, from: usize, to: usize) -> 
             event_type: kind as i32,
             task_id: 1_048_576 + id,
             attributes: Some(attributes),
+            user_metadata: metadata(run, &event.what),
             ..Default::default()
         });
     }
     events
+}
+
+fn metadata(run: &Execution, what: &What) -> Option<UserMetadata> {
+    let said = run
+        .extra
+        .as_ref()
+        .and_then(|extra| extra.metadata.as_deref());
+    said.filter(|_| matches!(what, What::Started)).cloned()
 }
 
 /// An event that only a reply shows: the trailing task of an attempt above 1.
@@ -396,7 +407,12 @@ fn attributes(
                     scheduled_event_id: seen.task_scheduled,
                     started_event_id: seen.task_started,
                     cause: WorkflowTaskFailedCause::ResetWorkflow as i32,
-                    failure: failure(&mark.reason),
+                    failure: failure(&mark.reason).map(|failure| Failure {
+                        failure_info: Some(FailureInfo::ResetWorkflowFailureInfo(
+                            ResetWorkflowFailureInfo::default(),
+                        )),
+                        ..failure
+                    }),
                     identity: "history-service".to_owned(),
                     base_run_id: proto::run_text(mark.base),
                     new_run_id: proto::run_text(mark.new),

@@ -42,6 +42,9 @@ impl State {
         if request.request_id.is_empty() {
             return Err(Reply::invalid_argument("RequestId is not set on request."));
         }
+        if request.workflow_execution.is_none() {
+            return Err(Reply::invalid_argument("Execution is not set on request."));
+        }
         let base = self.find(request.workflow_execution.as_ref())?;
         let queue = self.execution(base).kind.task_queue.clone();
         let change = self.post_reset(&request.post_reset_operations, &queue)?;
@@ -179,7 +182,7 @@ impl State {
             };
             history.push(now, What::OptionsUpdated(Arc::new(mark)));
         };
-        if moved.is_some() && !matches!(change, Change::Set(_)) {
+        if moved.is_some() {
             push(&mut history, moved);
         }
         let mut admitted: Vec<Arc<Message>> = Vec::new();
@@ -344,7 +347,7 @@ fn pending_task(history: &History, count: usize) -> Pending {
 /// Whether an event begins a batch: the service writes the events of one transaction together, and can
 /// rebuild a state only between batches. What a completed task asks for is in its batch, a scheduled task
 /// in that of the event that needs it.
-fn begins_batch(what: &What) -> bool {
+pub(super) fn begins_batch(what: &What) -> bool {
     match what {
         What::Started
         | What::TaskStarted(_)

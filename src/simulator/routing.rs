@@ -101,7 +101,6 @@ impl State {
                 version: format!("{name}.{build}"),
                 status: deployment.status(state) as i32,
                 deployment_version: Some(proto::version(self.version_name(state.id))),
-                deployment_name: name.clone(),
                 create_time: Some(stamp(state.created)),
                 current_since_time: state.current_since.map(stamp),
                 ramping_since_time: state.ramping_since.map(stamp),

@@ -504,7 +504,7 @@ impl State {
     /// NOT_FOUND for any namespace but the only one.
     pub(super) fn check_namespace(&self, namespace: &str) -> Result<(), Reply> {
         if namespace.is_empty() {
-            return Err(Reply::invalid_argument("Namespace not set on request."));
+            return Err(Reply::invalid_argument("Namespace is empty."));
         }
         if namespace != self.namespace {
             return Err(Reply::not_found(format!(

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use prost::Message as _;
-use temporalio_protos::temporal::api::common::v1::WorkflowExecution;
+use temporalio_protos::temporal::api::common::v1::{RetryPolicy, WorkflowExecution};
 use temporalio_protos::temporal::api::enums::v1::{
     WorkflowIdConflictPolicy as Conflict, WorkflowIdReusePolicy as Reuse,
 };
@@ -55,11 +55,11 @@ impl State {
         first_run: &str,
     ) -> Result<u32, Reply> {
         let index = self.find(execution)?;
-        if !first_run.is_empty() && proto::run_text(self.execution(index).first_run) != first_run {
-            return Err(Reply::not_found("workflow execution not found"));
-        }
         if !self.execution(index).is_open() {
             return Err(Reply::not_found("workflow execution already completed"));
+        }
+        if !first_run.is_empty() && proto::run_text(self.execution(index).first_run) != first_run {
+            return Err(Reply::not_found("workflow execution not found"));
         }
         Ok(index)
     }
@@ -94,16 +94,23 @@ impl State {
         if request.signal_name.is_empty() {
             return Err(Reply::invalid_argument("SignalName is not set on request."));
         }
-        let index = self.find_open(request.workflow_execution.as_ref(), "")?;
-        // Measured: a second Signal with the same request id to the same running run is answered OK and
-        // adds no event. The new run of a reset knows no request ids, not even those of the Signals that
-        // were applied again.
+        // A second Signal with the same request id to the same run is answered OK and adds no event, also
+        // when the run is closed by then. The new run of a reset knows no request ids, not even those of
+        // the Signals that were applied again.
+        let index = self.find(request.workflow_execution.as_ref())?;
+        let seen = |run: &Execution| {
+            let extra = run.extra.as_ref();
+            extra.is_some_and(|extra| extra.signal_requests.contains(&request.request_id))
+        };
+        if seen(self.execution(index)) {
+            return Ok(service::SignalWorkflowExecutionResponse::default());
+        }
+        if !self.execution(index).is_open() {
+            return Err(Reply::not_found("workflow execution already completed"));
+        }
         if !request.request_id.is_empty() {
-            let seen = &mut self.execution_mut(index).extra_mut().signal_requests;
-            if seen.contains(&request.request_id) {
-                return Ok(service::SignalWorkflowExecutionResponse::default());
-            }
-            seen.push(request.request_id.clone());
+            let extra = self.execution_mut(index).extra_mut();
+            extra.signal_requests.push(request.request_id.clone());
         }
         self.tally(index).signals += 1;
         self.signal(
@@ -268,6 +275,7 @@ impl State {
     ) -> Result<service::StartWorkflowExecutionResponse, Reply> {
         self.check_namespace(&request.namespace)?;
         let (reuse, conflict) = check_start(request)?;
+        self.check_attributes(request)?;
         let queue = request
             .task_queue
             .as_ref()
@@ -295,6 +303,27 @@ impl State {
             }
         }
         Ok(self.start_new(request, moved, current).0)
+    }
+
+    fn check_attributes(
+        &self,
+        request: &service::StartWorkflowExecutionRequest,
+    ) -> Result<(), Reply> {
+        let named = request
+            .search_attributes
+            .iter()
+            .flat_map(|it| it.indexed_fields.keys());
+        let mut unknown: Vec<&String> = named
+            .filter(|name| !self.world.attributes.contains_key(*name))
+            .collect();
+        unknown.sort();
+        match unknown.first() {
+            None => Ok(()),
+            Some(name) => Err(Reply::invalid_argument(format!(
+                "Namespace {} has no mapping defined for search attribute {name}",
+                self.namespace
+            ))),
+        }
     }
 
     /// A repeated request id answers with the run that it started.
@@ -469,6 +498,7 @@ impl State {
                         .encode_to_vec()
                         .into(),
                 ),
+                metadata: request.user_metadata.clone().map(Arc::new),
                 ..Default::default()
             })),
         }
@@ -511,14 +541,18 @@ fn check_start(
         .as_ref()
         .is_none_or(|it| it.name.is_empty())
     {
-        return Err(Reply::invalid_argument("missing task queue name"));
+        return Err(Reply::invalid_argument("taskQueue is not set"));
     }
     let reuse = Reuse::try_from(request.workflow_id_reuse_policy).unwrap_or_default();
     let conflict = Conflict::try_from(request.workflow_id_conflict_policy).unwrap_or_default();
     let terminates = reuse == Reuse::TerminateIfRunning;
-    if conflict == Conflict::TerminateExisting && reuse == Reuse::RejectDuplicate
-        || conflict != Conflict::Unspecified && terminates
-    {
+    if conflict != Conflict::Unspecified && terminates {
+        return Err(Reply::invalid_argument(format!(
+            "Invalid WorkflowIDReusePolicy: {} cannot be used together with a WorkflowIDConflictPolicy",
+            reuse.as_str_name()
+        )));
+    }
+    if conflict == Conflict::TerminateExisting && reuse == Reuse::RejectDuplicate {
         return Err(Reply::invalid_argument(format!(
             "Invalid WorkflowIDReusePolicy: {} cannot be used together with WorkflowIdConflictPolicy {}",
             reuse.as_str_name(),
@@ -533,6 +567,20 @@ fn check_start(
             conflict
         },
     ))
+}
+
+/// What the service fills in.
+fn with_defaults(policy: RetryPolicy) -> RetryPolicy {
+    let seconds = |seconds| Some(prost_types::Duration { seconds, nanos: 0 });
+    RetryPolicy {
+        initial_interval: policy.initial_interval.or_else(|| seconds(1)),
+        maximum_interval: policy.maximum_interval.or_else(|| seconds(100)),
+        backoff_coefficient: match policy.backoff_coefficient {
+            0.0 => 2.0,
+            other => other,
+        },
+        ..policy
+    }
 }
 
 fn already_started(run: &Execution, what: &str, why: &str) -> Reply {
@@ -557,9 +605,14 @@ fn start_attributes(
         input: request.input.clone(),
         workflow_execution_timeout: request.workflow_execution_timeout,
         workflow_run_timeout: request.workflow_run_timeout,
-        workflow_task_timeout: request.workflow_task_timeout,
+        workflow_task_timeout: request
+            .workflow_task_timeout
+            .or(Some(prost_types::Duration {
+                seconds: 10,
+                nanos: 0,
+            })),
         identity: request.identity.clone(),
-        retry_policy: request.retry_policy.clone(),
+        retry_policy: request.retry_policy.clone().map(with_defaults),
         attempt: 1,
         cron_schedule: request.cron_schedule.clone(),
         memo: request.memo.clone(),

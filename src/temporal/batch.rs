@@ -87,7 +87,8 @@ pub struct BatchCall {
     pub job_id: String,
     /// Why: of the job, and of each reset and termination that it does.
     pub reason: String,
-    /// The operation's identity; that of each Signal and cancellation that it sends.
+    /// The operation's identity, and that of each Signal that it sends; cancellations and terminations have
+    /// that of the service's own Worker.
     pub identity: String,
     /// Which Workflows.
     pub scope: BatchScope,

@@ -441,7 +441,7 @@ const PRECONDITIONS: [(&str, Cause); 8] = [
     ("is already current", Cause::CurrentOrRamping),
     ("conflict token mismatch", Cause::ConflictToken),
     ("missing active task queues", Cause::MissingTaskQueues),
-    ("anager identity", Cause::ManagerIdentity),
+    ("ManagerIdentity '", Cause::ManagerIdentity),
 ];
 
 fn precondition(message: &str) -> Cause {

@@ -9,5 +9,15 @@
 
 pub mod backend;
 mod differences;
+#[allow(deprecated)] // the service still sends, or takes, the deprecated fields too
+mod batches;
+#[allow(deprecated)] // the service still sends, or takes, the deprecated fields too
+mod deployments;
+mod interrupts;
 mod overrides;
+mod reads;
+#[allow(deprecated)] // the service still sends, or takes, the deprecated fields too
+mod resets;
+#[allow(deprecated)] // the service still sends, or takes, the deprecated fields too
+mod starts;
 mod transcript;

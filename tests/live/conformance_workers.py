@@ -84,7 +84,8 @@ class Scripted:
             raise ApplicationError("the Workflow failed", non_retryable=True)
         for child in self.script.get("starts", []):
             await workflow.start_child_workflow(child["type"], id=f"{workflow.info().workflow_id}-{child['id']}")
-        if does in ("complete", "fail_tasks"):
+        # `fail_tasks` waits, which does not fit a history in which it was `complete` that ran.
+        if does == "complete":
             length = seconds(self.script.get("takes", "60s"))
             await workflow.execute_activity(work, length, start_to_close_timeout=timedelta(minutes=5))
             return None
@@ -240,6 +241,7 @@ class Host:
             task_queue=request["queue"],
             workflows=[Scripted],
             interceptors=[Prompter(request)],
+            identity=f"worker-{request['build']}",
             activities=[work],
             deployment_config=WorkerDeploymentConfig(version=version, use_worker_versioning=True),
             workflow_runner=UnsandboxedWorkflowRunner(),

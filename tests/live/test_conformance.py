@@ -24,8 +24,8 @@ DYNAMIC = """
 frontend.namespaceRPS: [ { value: 100000 } ]
 frontend.namespaceRPS.visibility: [ { value: 100000 } ]
 frontend.rps: [ { value: 100000 } ]
-matching.wv.VersionDrainageStatusVisibilityGracePeriod: [ { value: 3s } ]
-matching.wv.VersionDrainageStatusRefreshInterval: [ { value: 2s } ]
+matching.wv.VersionDrainageStatusVisibilityGracePeriod: [ { value: 1s } ]
+matching.wv.VersionDrainageStatusRefreshInterval: [ { value: 1s } ]
 matching.longPollExpirationInterval: [ { value: 6s } ]
 matching.PollerHistoryTTL: [ { value: 9s } ]
 """

@@ -6,9 +6,11 @@
 //! scripted Python Workers on request, tests/live/conformance_workers.py) it is the real one. What a
 //! Worker does is named alike on both sides: the words of a rehearsal's world.
 
+use std::collections::BTreeMap;
 use std::env;
 use std::future::Future;
 use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -16,6 +18,7 @@ use prost::Message;
 use runbook::clock::Clock;
 use runbook::connection::{Access, Connection, Settings};
 use runbook::simulator::{Simulator, World};
+use runbook::survey::Version;
 use runbook::temporal::Temporal;
 use serde_json::{Value, json};
 use temporalio_protos::temporal::api::common::v1::{
@@ -54,6 +57,8 @@ pub struct Plot {
     pub types: Value,
     /// A namespace that no other test uses (batch jobs, counts of everything).
     pub alone: bool,
+    /// A Worker Deployment that no other test uses: routing changes, or Workers stop.
+    pub own: bool,
 }
 
 impl Default for Plot {
@@ -66,6 +71,7 @@ impl Default for Plot {
             current: Some("v2"),
             types: json!({ "Order": {} }),
             alone: false,
+            own: false,
         }
     }
 }
@@ -89,7 +95,10 @@ pub struct Stage {
     pub deployment: String,
     /// Task queue of its Versions, but those that say otherwise.
     pub queue: String,
+    /// Of this test's Workflows.
     tag: String,
+    /// Of the deployment, which tests with the same plot share on a real server.
+    shared: String,
     service: Service,
 }
 
@@ -160,17 +169,47 @@ impl Stage {
                 )
             }
         };
-        let stage = Self {
-            deployment: format!("orders-{tag}"),
-            queue: format!("orders-tq-{tag}"),
+        let mut stage = Self {
+            deployment: String::new(),
+            queue: String::new(),
             namespace,
+            shared: tag.clone(),
             tag,
             service,
         };
+        stage.name();
         if !stage.is_simulated() {
-            stage.furnish(plot).await;
+            stage.furnished(plot).await;
         }
         stage
+    }
+
+    fn name(&mut self) {
+        self.deployment = format!("orders-{}", self.shared);
+        self.queue = format!("orders-tq-{}", self.shared);
+    }
+
+    /// Takes the deployment of an earlier test with the same plot, or makes one.
+    async fn furnished(&mut self, plot: &Plot) {
+        type Made = Arc<tokio::sync::OnceCell<String>>;
+        static MADE: Mutex<BTreeMap<String, Made>> = Mutex::new(BTreeMap::new());
+        if plot.own || plot.alone {
+            return self.furnish(plot).await;
+        }
+        let cell = MADE
+            .lock()
+            .expect("no test panics here")
+            .entry(format!("{plot:?}"))
+            .or_default()
+            .clone();
+        let tag = cell
+            .get_or_init(async || {
+                self.furnish(plot).await;
+                self.tag.clone()
+            })
+            .await;
+        self.shared.clone_from(tag);
+        self.name();
     }
 
     /// Whether the service is the simulator.
@@ -186,6 +225,7 @@ impl Stage {
     /// A text with the names of this stage as every stage would have them.
     pub fn plain(&self, text: &str) -> String {
         text.replace(&format!("-{}", self.tag), "")
+            .replace(&format!("-{}", self.shared), "")
             .replace(&self.namespace, "NAMESPACE")
     }
 
@@ -200,6 +240,14 @@ impl Stage {
             deployment_name: self.deployment.clone(),
             build_id: build.to_owned(),
         })
+    }
+
+    /// The same, in the tool's words.
+    pub fn typed_version(&self, build: &str) -> Version {
+        Version {
+            deployment: self.deployment.clone(),
+            build_id: build.to_owned(),
+        }
     }
 
     /// A pinned Versioning Override.
@@ -365,7 +413,7 @@ impl Stage {
     }
 
     /// Makes a Version Current and waits until new Workflows go there.
-    async fn make_current(&self, build: &str) {
+    pub async fn make_current(&self, build: &str) {
         let request = SetWorkerDeploymentCurrentVersionRequest {
             namespace: self.namespace.clone(),
             deployment_name: self.deployment.clone(),
@@ -509,6 +557,57 @@ impl Stage {
             self.call("TerminateWorkflowExecution", request).await;
     }
 
+    /// Sends a Signal to the current run.
+    pub async fn signal(&self, id: &str, name: &str) {
+        self.send(id, "", name, &json!({ "n": 1 }), "")
+            .await
+            .expect("it arrives");
+    }
+
+    /// Sends a Signal.
+    pub async fn send(
+        &self,
+        id: &str,
+        run: &str,
+        name: &str,
+        input: &Value,
+        request_id: &str,
+    ) -> Result<SignalWorkflowExecutionResponse, Status> {
+        let request = SignalWorkflowExecutionRequest {
+            namespace: self.namespace.clone(),
+            workflow_execution: execution(id, run),
+            signal_name: name.to_owned(),
+            input: payloads(input),
+            identity: TESTER.to_owned(),
+            request_id: request_id.to_owned(),
+            ..Default::default()
+        };
+        self.call("SignalWorkflowExecution", request).await
+    }
+
+    /// The run when it is closed.
+    pub async fn closed(&self, id: &str, run: &str) -> DescribeWorkflowExecutionResponse {
+        self.until(&format!("{id} to close"), async || {
+            let it = self.describe(id, run).await.ok()?;
+            it.workflow_execution_info
+                .as_ref()?
+                .close_time
+                .is_some()
+                .then_some(it)
+        })
+        .await
+    }
+
+    /// The run's history when it holds so many events of a type, and no Workflow Task is pending.
+    pub async fn events_with(&self, id: &str, kind: EventType, count: usize) -> Vec<HistoryEvent> {
+        self.until(&format!("{count} {kind:?} of {id}"), async || {
+            self.settled(id).await;
+            let events = self.history(id, "").await;
+            (events.iter().filter(|it| it.event_type() == kind).count() >= count).then_some(events)
+        })
+        .await
+    }
+
     /// One page of a listing.
     pub async fn list(&self, query: &str) -> Result<ListWorkflowExecutionsResponse, Status> {
         let request = ListWorkflowExecutionsRequest {
@@ -614,7 +713,7 @@ fn world(plot: &Plot, namespace: &str, tag: &str) -> World {
         "deployments": { (format!("orders-{tag}")): { "current": plot.current, "versions": versions } },
         "workflows": groups.collect::<Vec<_>>(),
         "limits": { "visibility_rate_limit": 100_000 },
-        "drainage": { "grace": "3s", "refresh": "2s" },
+        "drainage": { "grace": "1s", "refresh": "1s" },
         "poller_history_ttl": "75s",
     });
     serde_json::from_value(world).expect("a world")

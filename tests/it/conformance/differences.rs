@@ -15,4 +15,28 @@ pub struct Difference {
 }
 
 /// All of them.
-pub const DIFFERENCES: &[Difference] = &[];
+pub const DIFFERENCES: &[Difference] = &[
+    Difference {
+        test: "read_server",
+        label: "capabilities",
+        simulator: "Some(Capabilities { signal_and_query_header: true, internal_error_differentiation: true, \
+                    activity_failure_include_heartbeat: true, supports_schedules: true, \
+                    encoded_failure_attributes: true, build_id_based_versioning: true, upsert_memo: true, \
+                    eager_workflow_start: true, sdk_metadata: true, count_group_by_execution_status: true })",
+        why: "It runs no Workers, so none that the server scales.",
+    },
+    Difference {
+        test: "read_server",
+        label: "namespace capabilities",
+        simulator: "Some(Capabilities { eager_workflow_start: true, sync_update: true, async_update: true, \
+                    reported_problems_search_attribute: true })",
+        why: "Workers do not connect to it, so it says nothing of heartbeats and pollers; it has no standalone Activities.",
+    },
+    Difference {
+        test: "read_listings",
+        label: "a grouped listing",
+        simulator: "InvalidArgument: invalid query",
+        why: "The server lets a listing be grouped and ignores it. The tool refuses such a query before it is sent; \
+              so does the simulator, which shares its parser.",
+    },
+];

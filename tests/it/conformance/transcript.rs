@@ -7,6 +7,8 @@ use std::fmt::{Debug, Display};
 use std::path::PathBuf;
 use std::{env, fs};
 
+use runbook::temporal::CallError;
+use temporalio_protos::temporal::api::deployment::v1::WorkerDeploymentVersion;
 use temporalio_protos::temporal::api::history::v1::HistoryEvent;
 use tonic::Status;
 
@@ -73,6 +75,38 @@ impl Notes {
         }
     }
 
+    /// Notes what came of a call whose refusal is worded freely: code and the first words, to the colon.
+    pub fn refusal<T>(&mut self, label: &str, result: Result<T, Status>) -> Option<T> {
+        let result = result.map_err(|status| {
+            let first = status
+                .message()
+                .split([':', '('])
+                .next()
+                .unwrap_or_default();
+            Status::new(status.code(), first.trim())
+        });
+        self.outcome(label, result)
+    }
+
+    /// Notes what the tool makes of a call: `OK`, or verdict, cause, code and message.
+    pub fn told<T>(&mut self, label: &str, result: Result<T, CallError>) -> Option<T> {
+        match result {
+            Ok(value) => {
+                self.note(label, "OK");
+                Some(value)
+            }
+            Err(error) => {
+                let meaning = error.meaning;
+                let text = format!(
+                    "{:?}, {:?}: {:?}: {}",
+                    meaning.verdict, meaning.cause, error.code, error.message
+                );
+                self.note(label, text);
+                None
+            }
+        }
+    }
+
     /// Notes the events of a run: ids and types.
     pub fn events(&mut self, label: &str, events: &[HistoryEvent]) {
         let text: Vec<String> = events
@@ -80,6 +114,55 @@ impl Notes {
             .map(|it| format!("{} {:?}", it.event_id, it.event_type()))
             .collect();
         self.note(label, text.join(", "));
+    }
+
+    /// Notes the Search Attributes of a run, as Describe shows them.
+    pub async fn attributes(&mut self, label: &str, id: &str, run: &str) {
+        let reply = self.stage.describe(id, run).await.expect("it is there");
+        let fields = reply
+            .workflow_execution_info
+            .and_then(|it| it.search_attributes);
+        let mut all: Vec<String> = fields
+            .unwrap_or_default()
+            .indexed_fields
+            .iter()
+            .map(|(name, payload)| format!("{name} = {}", String::from_utf8_lossy(&payload.data)))
+            .collect();
+        all.sort();
+        self.note(label, all.join("; "));
+    }
+
+    /// Notes status, versioning, pending task and reset of a run, as Describe shows them.
+    pub async fn look(&mut self, label: &str, id: &str, run: &str) {
+        let reply = self.stage.describe(id, run).await.expect("it is there");
+        let info = reply.workflow_execution_info.clone().expect("its info");
+        let extended = reply.workflow_extended_info.unwrap_or_default();
+        let versioning = info.versioning_info.clone().unwrap_or_default();
+        let build = |version: Option<WorkerDeploymentVersion>| {
+            version.map(|it| it.build_id).unwrap_or_default()
+        };
+        let text = format!(
+            "{:?}, run {}, {:?}, ran on `{}`, override {}, length {}, task {}, reset run `{}`, cancel requested {}",
+            info.status(),
+            info.execution.map(|it| it.run_id).unwrap_or_default(),
+            versioning.behavior(),
+            build(versioning.deployment_version.clone()),
+            without_defaults(&format!(
+                "{:?}",
+                versioning.versioning_override.and_then(|it| it.r#override)
+            )),
+            info.history_length,
+            reply
+                .pending_workflow_task
+                .map_or("none".to_owned(), |it| format!(
+                    "{:?} attempt {}",
+                    it.state(),
+                    it.attempt
+                )),
+            extended.reset_run_id,
+            extended.cancel_requested,
+        );
+        self.note(label, text);
     }
 
     fn alike(&mut self, text: &str) -> String {
