@@ -34,7 +34,7 @@ from steps import runbook, step
 TYPE, QUEUE = "Crowd", "crowd"
 QUERY = f"WorkflowType = '{TYPE}' AND ExecutionStatus IN ('Running', 'Completed')"
 POLLERS = 6
-READY_SECONDS = 120
+READY_SECONDS = 240
 REASON = "INC-9"
 
 
@@ -98,7 +98,7 @@ class Crowd:
             task_queue=TaskQueue(name=QUEUE),
             request_id=uuid.uuid4().hex,
         )
-        request.workflow_task_timeout.FromSeconds(5)
+        request.workflow_task_timeout.FromSeconds(20)
         return (await self.service.rpc.start_workflow_execution(request, retry=True)).run_id
 
     async def _poll(self) -> None:
@@ -245,7 +245,7 @@ def rows_of(tool: Any) -> dict[str, list[dict]]:
     return rows
 
 
-def wait(condition: Any, what: str, seconds: float = 60, pause: float = 0.02) -> Any:
+def wait(condition: Any, what: str, seconds: float = 120, pause: float = 0.02) -> Any:
     """An ordinary function's first true answer."""
     end = time.monotonic() + seconds
     while True:

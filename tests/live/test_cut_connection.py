@@ -10,7 +10,7 @@ import pytest
 from crowd import Crowd, Growth, journal_of, records, recovery, wait
 from proxy import CALM, Proxy, Trouble
 
-RATE = 25
+RATE = 12
 ROUNDS = 2  # of all troubles, each round in an order of its own
 pytestmark = pytest.mark.timeout(420)
 
@@ -53,7 +53,7 @@ TROUBLES = {
 
 
 def test_whatever_happens_to_the_connection(address, tool_for, dice):
-    with Crowd(address, "cut", running=360, completed=60) as crowd, Proxy(address, dice.randrange(1 << 32)) as proxy:
+    with Crowd(address, "cut", running=180, completed=30) as crowd, Proxy(address, dice.randrange(1 << 32)) as proxy:
         tool = tool_for(crowd)
         there = ["--address", proxy.address, "--namespace", crowd.namespace]
         with tool.begin("exec", recovery(tool, RATE), *there, "--yes") as process:

@@ -10,11 +10,11 @@ import pytest
 from crowd import Crowd, Growth, journal_of, records, recovery
 
 KILLS = 50
-RATE = 10  # writes a second: the fifty lives together have not the time for the whole crowd
+RATE = 5  # writes a second: the fifty lives together have not the time for the whole crowd
 # So long after its beginning, or after its first intent, a life is killed; and how many in ten.
 START, WRITES, CALL = (0.0, 0.8), (0.0, 1.0), (0.0, 0.02)
 MOMENTS = [START] * 2 + [WRITES] * 4 + [CALL] * 4
-CROWD = {"running": 240, "completed": 60}
+CROWD = {"running": 140, "completed": 40}
 
 
 @pytest.mark.timeout(600)

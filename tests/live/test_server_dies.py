@@ -13,7 +13,7 @@ import pytest
 from crowd import Crowd, Growth, journal_of, records, recovery, wait
 from server import Server
 
-RATE = 25
+RATE = 15
 DEATHS = 3
 SECONDS_DEAD = (0.0, 4.0)
 SECONDS_BETWEEN = (0.2, 2.0)
@@ -42,7 +42,7 @@ def dies(server, crowd, dice) -> None:
 
 @pytest.mark.timeout(300)
 def test_the_tool_runs_on_while_the_server_dies(mortal, tool_for, dice):
-    with Crowd(mortal.address, "dies", running=170, completed=30) as crowd:
+    with Crowd(mortal.address, "dies", running=120, completed=20) as crowd:
         tool = tool_for(crowd)
         with tool.begin("exec", recovery(tool, RATE), *tool.connection(), "--yes") as process:
             for _ in range(DEATHS):
@@ -61,7 +61,7 @@ def test_the_tool_runs_on_while_the_server_dies(mortal, tool_for, dice):
 @pytest.mark.timeout(300)
 def test_a_halted_tool_is_resumed_when_the_server_is_back(mortal, tool_for, dice):
     """The server dies, the tool is interrupted or killed meanwhile; it is resumed at once, while nobody answers, and again."""
-    with Crowd(mortal.address, "halts", running=80, completed=20) as crowd:
+    with Crowd(mortal.address, "halts", running=50, completed=10) as crowd:
         tool = tool_for(crowd)
         command = ["exec", recovery(tool, RATE), *tool.connection(), "--yes"]
         for end in (signal.SIGKILL, signal.SIGINT):

@@ -14,7 +14,7 @@ import pytest
 from crowd import Crowd, Growth, journal_of, records, recovery, wait
 from proxy import CALM, Proxy, Trouble
 
-RATE = 12
+RATE = 8
 # A look may be 2 s old, a call may take 10 s, and a write in doubt is looked into 10 s after that.
 SHORT = [3, 5, 12, 25]
 LONG = 65
@@ -31,7 +31,7 @@ def dice():
 
 @pytest.mark.parametrize("lengths", [SHORT, [LONG]], ids=["short", "long"])
 def test_what_was_seen_before_it_slept_is_looked_at_again(address, tool_for, temporal_for, dice, lengths):
-    with Crowd(address, "slept", running=140) as crowd, Proxy(address, dice.randrange(1 << 32)) as proxy:
+    with Crowd(address, "slept", running=100) as crowd, Proxy(address, dice.randrange(1 << 32)) as proxy:
         tool, cli = tool_for(crowd), temporal_for(crowd)
         there = ["--address", proxy.address, "--namespace", crowd.namespace]
         by_hand: list[str] = []

@@ -28,7 +28,7 @@ def goes_on(crowd: Crowd, tool) -> None:
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGHUP", "SIGINT"])
 def test_a_signal_ends_a_run_in_good_order(address, tool_for, name):
-    with Crowd(address, "told", running=50) as crowd:
+    with Crowd(address, "told", running=40) as crowd:
         tool = tool_for(crowd)
         with tool.begin("exec", recovery(tool, rate=12), *tool.connection(), "--yes") as process:
             wait(lambda: len(records(journal_of(tool), "intent")) > 3, "it to write")
@@ -46,7 +46,7 @@ def test_a_signal_ends_a_run_in_good_order(address, tool_for, name):
 
 def test_a_terminal_that_is_closed_ends_a_run_in_good_order(address, tool_for):
     """The kernel sends SIGHUP to the process whose terminal it is, and nothing can be written there any more."""
-    with Crowd(address, "hung-up", running=50) as crowd:
+    with Crowd(address, "hung-up", running=40) as crowd:
         tool = tool_for(crowd)
         control, terminal = pty.openpty()
         fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
@@ -71,7 +71,7 @@ def test_a_terminal_that_is_closed_ends_a_run_in_good_order(address, tool_for):
 
 
 def test_ctrl_c_waits_for_writes_and_a_second_one_does_not(address, tool_for):
-    with Crowd(address, "twice", running=50) as crowd, Proxy(address) as proxy:
+    with Crowd(address, "twice", running=40) as crowd, Proxy(address) as proxy:
         tool = tool_for(crowd)
         there = ["--address", proxy.address, "--namespace", crowd.namespace]
         with tool.begin("exec", recovery(tool, rate=25), *there, "--yes") as process:

@@ -16,9 +16,9 @@ RACERS = 10
 
 @pytest.mark.timeout(240)
 def test_ten_resumes_at_once(address, tool_for):
-    with Crowd(address, "racers", running=90, completed=10) as crowd:
+    with Crowd(address, "racers", running=50, completed=10) as crowd:
         tool = tool_for(crowd)
-        with tool.begin("exec", recovery(tool, rate=3), *tool.connection(), "--yes") as process:
+        with tool.begin("exec", recovery(tool, rate=0.5), *tool.connection(), "--yes") as process:
             grown = Growth(journal_of(tool))
             wait(lambda: grown.by(tool, b'"intent"'), "it to write")
             os.killpg(process.pid, signal.SIGKILL)
