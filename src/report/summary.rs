@@ -427,7 +427,7 @@ impl Report {
                 };
                 (
                     Tone::Bad,
-                    format!("Run {run} was refused before it did anything: {why}"),
+                    format!("Run {run} was refused, and started nothing: {why}"),
                 )
             }
             Ending::Interrupted { signal } => (

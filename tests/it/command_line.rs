@@ -119,6 +119,11 @@ impl Home {
                 "TIME",
             ),
             (r"\d\d:\d\d:\d\dZ?".to_owned(), "TIME"),
+            // A busy machine takes longer than a moment.
+            (
+                r"( succeeded| halted| failed) after [0-9]+ (ms|s)\b".to_owned(),
+                "$1",
+            ),
             (r"process \d+".to_owned(), "process PID"),
             (r"\bby \S+( \d+)? on \S+".to_owned(), "by USER on HOST"),
             (

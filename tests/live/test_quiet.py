@@ -53,6 +53,7 @@ def test_without_a_terminal_and_without_yes_it_parks_before_its_first_write(worl
     parked = tool.run("exec", *tool.flagship())
     assert parked.code == 3, parked
     assert f"runbook resume {tool.run_id()}" in parked.stdout + parked.stderr, parked
+    tool.unlock()
 
 
 def test_a_mistyped_version_is_an_error(world, tool_for, untouched):
@@ -69,6 +70,7 @@ def test_a_person_declines(world, tool_for, untouched):
         code = terminal.talk(90, yes="n")
     assert code in (1, 3), terminal.screen[-4000:]
     assert terminal.questions, terminal.screen[-4000:]
+    tool.unlock()
 
 
 RUNBOOK = """\

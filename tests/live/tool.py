@@ -124,6 +124,11 @@ class Tool:
         with (self.folder / "log.txt").open("a") as log:
             log.write(f"\n===== {time.strftime('%H:%M:%S')}\n{result}\n")
 
+    def unlock(self) -> None:
+        """Gives up the lock that the newest run keeps: it will not be resumed."""
+        given = self.run("unlock", "recover orders:bad", *self.connection(), "--confirm", self.run_id())
+        assert given.code == 0, given
+
     def run_id(self) -> str:
         """The id of the newest run in the state folder."""
         journals = sorted((self.folder / "state").rglob("rb-*"), key=lambda path: path.stat().st_mtime)
