@@ -14,7 +14,7 @@ use super::history::{ChildMark, History, Message};
 use super::proto;
 use super::query::QueryWorld;
 use super::state::{State, VersionId};
-use super::world::{Behaviour, ClosesAs, Group, OnCancel, TaskFailure};
+use super::world::{Behaviour, ClosesAs, Group, GroupBehavior, OnCancel, TaskFailure};
 use crate::survey::{AttributeValue, Behavior, Status};
 
 /// What the Workflows of a group have in common.
@@ -36,6 +36,8 @@ pub(super) struct Kind {
 pub(super) struct Profile {
     pub(super) on: BTreeMap<VersionId, Behaviour>,
     pub(super) takes: Duration,
+    /// What a Workflow without a completed task says of itself with its first.
+    pub(super) behavior: GroupBehavior,
     pub(super) on_cancel: OnCancel,
     pub(super) cancel_takes: Duration,
     pub(super) on_signal: BTreeMap<String, ClosesAs>,
@@ -48,6 +50,7 @@ impl Profile {
         Self {
             on,
             takes: group.takes.0,
+            behavior: group.behavior,
             on_cancel: group.on_cancel,
             cancel_takes: group.cancel_takes.unwrap_or_default().0,
             on_signal: group.on_signal.clone(),

@@ -9,7 +9,7 @@ use jiff::SignedDuration;
 use super::execution::{Attempt, Execution, Override, Task, attempt_at};
 use super::history::{Message, TerminateMark, What};
 use super::state::{Due, State, VersionId, closing_event};
-use super::world::{Behaviour, ClosesAs, OnCancel, OperatorDoes, TaskFailure};
+use super::world::{Behaviour, ClosesAs, GroupBehavior, OnCancel, OperatorDoes, TaskFailure};
 use crate::survey::{Behavior, Status};
 
 /// From a scheduled task to the Worker that takes it.
@@ -158,7 +158,10 @@ impl State {
             run.history.push(now, What::TaskStarted(version));
         }
         if run.behavior == Behavior::Unspecified {
-            run.behavior = Behavior::Pinned;
+            run.behavior = match run.kind.profile.behavior {
+                GroupBehavior::Pinned => Behavior::Pinned,
+                GroupBehavior::AutoUpgrade => Behavior::AutoUpgrade,
+            };
         }
         run.history
             .push(now, What::TaskCompleted(version, run.behavior));

@@ -9,12 +9,14 @@
 
 pub mod backend;
 mod differences;
+mod attributes;
 #[allow(deprecated)] // the service still sends, or takes, the deprecated fields too
 mod batches;
 #[allow(deprecated)] // the service still sends, or takes, the deprecated fields too
 mod deployments;
 mod interrupts;
 mod overrides;
+mod problems;
 mod reads;
 #[allow(deprecated)] // the service still sends, or takes, the deprecated fields too
 mod resets;

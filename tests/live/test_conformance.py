@@ -17,7 +17,7 @@ import server
 from conformance_workers import Host
 
 ROOT = Path(__file__).parents[2]
-SECONDS = 240
+SECONDS = 420
 
 # A long poll of seconds lets a stopped Worker be forgotten in seconds, and a live one not at all.
 DYNAMIC = """

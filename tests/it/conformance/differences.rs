@@ -33,6 +33,15 @@ pub const DIFFERENCES: &[Difference] = &[
         why: "Workers do not connect to it, so it says nothing of heartbeats and pollers; it has no standalone Activities.",
     },
     Difference {
+        test: "problems_first_task",
+        label: "taken by",
+        simulator: "worker-v2, worker-v3",
+        why: "On the server the next attempt of a first Workflow Task that is being tried again stays with the old \
+              Version, though Describe shows the Override; with one completed task it moves (`problems_replay`). \
+              Until it is known when it moves after all, the simulator moves it. A reset with a move takes it \
+              at once (`problems_reported`).",
+    },
+    Difference {
         test: "read_listings",
         label: "a grouped listing",
         simulator: "InvalidArgument: invalid query",
