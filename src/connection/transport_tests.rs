@@ -1,8 +1,10 @@
 //! The gate, by each RPC that the service has, and what a timeout header means.
 
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use super::*;
+use crate::connection::{Secret, Settings};
 
 /// The generated server side names every RPC of the service by its path.
 const GENERATED: &str = include_str!(concat!(
@@ -125,4 +127,38 @@ fn timeout_headers() {
     for nonsense in ["", "S", "-1S", "10", "10 S", "1x"] {
         assert_eq!(parsed(nonsense), None, "{nonsense:?}");
     }
+}
+
+#[tokio::test]
+async fn what_a_service_quotes_of_a_credential_is_not_passed_on() {
+    let settings = Settings {
+        api_key: Some(Secret::new("k3y/of+the\\service")),
+        metadata: BTreeMap::from([
+            ("x-auth".to_owned(), "Bearer t0ken-of-the-proxy".to_owned()),
+            ("team".to_owned(), "payments".to_owned()),
+        ]),
+        ..Settings::default()
+    };
+    let message = "payments: k3y/of+the\\service is unknown (k3y%2Fof%2Bthe%5Cservice); t0ken-of-the-proxy, too; QmVhcmVyIHQwa2VuLW9mLXRoZS1wcm94eQ";
+    let service: InMemory = Arc::new(move |_, _, _| {
+        Box::pin(async move {
+            let details = message.as_bytes().to_vec().into();
+            Err(Status::with_details(
+                Code::Unauthenticated,
+                message,
+                details,
+            ))
+        })
+    });
+    let backend = Backend::InMemory(service);
+    let transport = Transport::new(Access::ReadOnly, Duration::from_secs(1), backend);
+    let transport = transport.masked(settings.mask());
+    let answer = transport.call(request(WORKFLOW_SERVICE, "GetSystemInfo"));
+    let status = answer.await.expect_err("refused");
+    assert_eq!(status.code(), Code::Unauthenticated);
+    assert_eq!(
+        status.message(),
+        "payments: (secret api-key) is unknown ((secret api-key)); (secret grpc-meta), too; (secret grpc-meta)"
+    );
+    assert!(status.details().is_empty());
 }
