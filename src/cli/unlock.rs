@@ -17,6 +17,7 @@ use crate::journal::Holder as Here;
 use crate::lease::{self, Holder};
 use crate::report::{LockPlan, holder_lines, shell_word, unlock_line};
 use crate::run::Interrupts;
+use crate::runbook::Runbook;
 use crate::survey::WorkflowKey;
 use crate::temporal::Verdict;
 use crate::ui::{Asked, Tone, Ui};
@@ -53,8 +54,11 @@ async fn unlock(
     output: Output,
     mut interrupts: Interrupts,
 ) -> Result<Exit, Exit> {
-    let name = name(arguments, ui, output, &mut interrupts).await?;
-    let settings = session::settings(&arguments.connection, ui)?;
+    let (name, runbook) = name(arguments, ui, output, &mut interrupts).await?;
+    let settings = match &runbook {
+        Some(runbook) => session::guarded(runbook, &arguments.connection, ui, output)?,
+        None => session::settings(&arguments.connection, ui)?,
+    };
     let limit = settings.command_timeout;
     let reading = async {
         let world = world(&settings, Access::ReadOnly, ui).await?;
@@ -82,13 +86,13 @@ async fn world(settings: &Settings, access: Access, ui: &Ui) -> Result<World, Ex
     Ok(World::of(temporal, clock, run))
 }
 
-/// The lock that is meant.
+/// The lock that is meant, and the runbook that says so.
 async fn name(
     arguments: &Arguments,
     ui: &Ui,
     output: Output,
     interrupts: &mut Interrupts,
-) -> Result<String, Exit> {
+) -> Result<(String, Option<Runbook>), Exit> {
     let what = arguments.what.as_str();
     let path = Path::new(what);
     let is_file = path.is_file() || what.ends_with(".yaml") || what.ends_with(".yml");
@@ -102,7 +106,8 @@ async fn name(
             let hint = "parameters go with a runbook's file";
             return Err(invalid(&format!("`{what}` is no file"), Some(hint)));
         }
-        return lease::named(lease::name_of(what)).map_err(|why| invalid(&why, None));
+        let name = lease::named(lease::name_of(what)).map_err(|why| invalid(&why, None))?;
+        return Ok((name, None));
     }
     let runbook = super::load(path, ui, output)?;
     if runbook.lock.is_none() {
@@ -113,7 +118,7 @@ async fn name(
     let run = session::new_run(Clock::real().now());
     let scope = session::scope(&runbook, &values, &run);
     match runbook.lock_name(&scope) {
-        Ok(name) => Ok(name.unwrap_or_default()),
+        Ok(name) => Ok((name.unwrap_or_default(), Some(runbook))),
         Err(error) => Err(invalid(&format!("`lock`: {error}"), None)),
     }
 }

@@ -604,7 +604,7 @@ fn without_values(error: &str) -> String {
         return "it is no config file of the temporal CLI".to_owned();
     }
     let quotes = |line: &str| line.contains(['"', '\'', '`', '|']);
-    match lines.last().filter(|line| !quotes(line)) {
+    match lines.next_back().filter(|line| !quotes(line)) {
         Some(what) => format!("{first}: {what}"),
         None => first.to_owned(),
     }

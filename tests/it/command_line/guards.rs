@@ -73,6 +73,11 @@ fn another_namespace_or_address_is_refused_before_anybody_is_called() {
         "guards_refuse_json",
         home.shown(&verb(&["exec", "--output", "json"]))
     );
+    let path = home.path().join("move.yaml");
+    let text = std::fs::read_to_string(&path).expect("the runbook");
+    std::fs::write(&path, text.replace("guards:\n", "lock: orders\nguards:\n")).expect("written");
+    let said = verb(&["unlock", "--confirm", "orders"]);
+    assert_eq!(said.status.code(), Some(4), "{said:?}");
     nobody.is_untouched();
     assert!(!home.path().join("state").exists(), "no journal was begun");
 }
