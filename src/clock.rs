@@ -4,6 +4,8 @@
 //! that hours pass in moments, and every timer in the process shares it. A scaled clock makes a
 //! simulator's hour pass in a minute for other processes. Sleeping needs a tokio runtime.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
@@ -15,6 +17,8 @@ pub struct Clock {
     start: Instant,
     base: Timestamp,
     kind: Kind,
+    /// How far somebody has set it, in microseconds; a simulated one only.
+    set: Arc<AtomicI64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -27,30 +31,27 @@ enum Kind {
 impl Clock {
     /// The wall clock.
     pub fn real() -> Self {
+        Self::of(Timestamp::now(), Kind::Real)
+    }
+
+    fn of(base: Timestamp, kind: Kind) -> Self {
         Self {
             start: Instant::now(),
-            base: Timestamp::now(),
-            kind: Kind::Real,
+            base,
+            kind,
+            set: Arc::default(),
         }
     }
 
     /// A clock that begins at `base` and follows tokio's clock, which the caller has paused
     /// (`tokio::time::pause`, current-thread runtime).
     pub fn simulated(base: Timestamp) -> Self {
-        Self {
-            start: Instant::now(),
-            base,
-            kind: Kind::Simulated,
-        }
+        Self::of(base, Kind::Simulated)
     }
 
     /// A clock that runs `speed` times as fast as the wall clock.
     pub fn scaled(base: Timestamp, speed: f64) -> Self {
-        Self {
-            start: Instant::now(),
-            base,
-            kind: Kind::Scaled(speed),
-        }
+        Self::of(base, Kind::Scaled(speed))
     }
 
     /// Now.
@@ -58,9 +59,19 @@ impl Clock {
         let elapsed = self.start.elapsed();
         match self.kind {
             Kind::Real => Timestamp::now(),
-            Kind::Simulated => self.base + signed(elapsed),
+            Kind::Simulated => {
+                let set = SignedDuration::from_micros(self.set.load(Ordering::Relaxed));
+                self.base + signed(elapsed) + set
+            }
             Kind::Scaled(speed) => self.base + signed(elapsed.mul_f64(speed)),
         }
+    }
+
+    /// Somebody sets a simulated clock forward or back; what sleeps by its length is not woken by that.
+    /// Clones agree; another clock with the same beginning does not notice.
+    pub fn set_by(&self, by: SignedDuration) {
+        let micros = i64::try_from(by.as_micros()).unwrap_or(i64::MAX);
+        self.set.fetch_add(micros, Ordering::Relaxed);
     }
 
     /// Sleeps for `duration` of this clock's time.

@@ -14,6 +14,7 @@ use crate::catalog::{LedgerState, Named, OfLedger};
 use crate::record::{
     Body, Claim, Health, Job, JobEnd, Ordinal, Outcome, Seen, Settlement, Treatment, Write,
 };
+use crate::sabotage::{Bug, is_planted};
 use crate::selection::ANOTHER_RUN;
 use crate::survey::{Status, Version, WorkflowKey};
 
@@ -442,7 +443,13 @@ impl Ledger {
     /// Folds one record at `at`. Records about other things are ignored.
     pub fn apply(&mut self, body: &Body, at: Timestamp) -> Result<(), Illegal> {
         match body {
-            Body::Attached { .. } => self.orphan_all(),
+            Body::Attached { .. } => {
+                if is_planted(Bug::PageReplay) {
+                    self.taken.clear();
+                    self.made.clear();
+                }
+                self.orphan_all()
+            }
             Body::Page { place, claims, .. } => {
                 let step = self.name(&place.step);
                 for claim in claims {
@@ -696,7 +703,7 @@ impl Ledger {
                 }
             }
         }
-        if after == Life::Released {
+        if after == Life::Released && !is_planted(Bug::ClaimKept) {
             self.taken.remove(&(entry.step.clone(), entry.key.clone()));
         }
         Ok(())

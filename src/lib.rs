@@ -12,6 +12,7 @@
 //! [`journal`] makes records durable, [`run`] is the loop. [`report`] and [`ui`] show records and call
 //! nothing.
 
+pub mod sabotage;
 pub mod diagnostic;
 pub mod document;
 pub mod template;

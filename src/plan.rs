@@ -80,6 +80,14 @@ pub struct TableSurvey {
     /// Counts before and after exclusion, where more than a query selects.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub found: Option<Found>,
+    /// Listed, looked at, and left alone: each has a reason, which belongs into the ledger.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub passed_over: u64,
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref)] // serde's signature
+fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 impl TableSurvey {

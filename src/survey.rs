@@ -223,7 +223,7 @@ pub struct CurrentRun {
 pub struct Look {
     /// The execution's attributes as Describe has them, in the shape of a listing.
     pub listed: Listed,
-    /// When the reply was here.
+    /// When it was asked for: what it says was true then or later.
     pub at: Timestamp,
     /// First run of the chain (resets and continue-as-new keep it).
     pub first_run_id: String,

@@ -52,6 +52,7 @@ pub(crate) async fn to_ask(
     if !(closed || picky) || !survey.listed {
         return Ok(survey);
     }
+    let seen = listed.len() as u64;
     let looks = listed.into_iter().map(|listed| {
         let looked = look_closed(world, step, table, listed);
         looked.boxed()
@@ -69,7 +70,11 @@ pub(crate) async fn to_ask(
         left: counted.total,
         ..found
     });
-    Ok(TableSurvey { found, ..counted })
+    Ok(TableSurvey {
+        found,
+        passed_over: seen.saturating_sub(counted.total),
+        ..counted
+    })
 }
 
 /// Whether there may be something to do.

@@ -16,6 +16,7 @@ use crate::decision::{Case, Naming, Table, Verdict, as_listed, judge as decide};
 use crate::health::health;
 use crate::ledger::OpenIntent;
 use crate::record::{Health, Outcome, Settlement, Write};
+use crate::sabotage::{Bug, is_planted};
 use crate::steps::{Judged, Observation, Problem, Written};
 use crate::survey::{
     HistoryLook, HistoryNeed, Look, Override, Status, TaskFailure, Version, WorkflowKey,
@@ -150,12 +151,12 @@ pub(crate) async fn look_and_judge(
     key: &WorkflowKey,
     looking: &Looking<'_>,
 ) -> Result<Option<Judgement>, Problem> {
-    let Some(look) = world
-        .temporal
-        .look(key)
-        .await
-        .map_err(|error| problem(&error))?
-    else {
+    let look = if is_planted(Bug::NoLook) {
+        world.temporal.look_at_visibility(key).await
+    } else {
+        world.temporal.look(key).await
+    };
+    let Some(look) = look.map_err(|error| problem(&error))? else {
         return Ok(None);
     };
     let mut history: Option<(HistoryNeed, HistoryLook)> = None;
@@ -221,14 +222,23 @@ pub(crate) async fn write(
     };
     let now = world.now();
     // A laptop may have slept between the look and now; a clock that went back is as good as one that jumped.
-    if now.duration_since(looked).abs() > fresh_for {
+    if now.duration_since(looked).abs() > fresh_for && !is_planted(Bug::StaleLook) {
         return Written::Stale;
     }
     let Ok(write) = permit.redeem(now) else {
         return Written::Lapsed;
     };
     let left = Duration::try_from(deadline.duration_since(now)).unwrap_or(Duration::ZERO);
-    match tokio::time::timeout(left, send(world, key, &write, restart)).await {
+    let mut sent = tokio::time::timeout(left, send(world, key, &write, restart.clone())).await;
+    let unknown = |error: &CallError| error.meaning.verdict != Meaning::Refuse;
+    if is_planted(Bug::BlindRetry)
+        && sent
+            .as_ref()
+            .map_or(true, |it| it.as_ref().is_err_and(unknown))
+    {
+        sent = tokio::time::timeout(left, send(world, key, &write, restart)).await;
+    }
+    match sent {
         Ok(Ok(new_run)) => Written::Ended(Outcome::Done { new_run }),
         Ok(Err(error)) => failed(&error),
         Err(_elapsed) => Written::Ended(Outcome::Unknown {
@@ -554,6 +564,9 @@ async fn settle_restart(
     if look.current.run_id == intent.seen.current_run {
         return Ok(not_done("no new run was started since"));
     }
+    if is_planted(Bug::ResentRestart) {
+        return send_again(world, look, intent).await;
+    }
     let first = WorkflowKey {
         workflow_id: look.listed.key.workflow_id.clone(),
         run_id: look.current.first_run_id.clone(),
@@ -592,6 +605,27 @@ async fn settle_restart(
         Settlement::Unknown,
         format!("another run ({}) took its place", look.current.run_id),
     ))
+}
+
+/// What a planted bug does about a restart in doubt.
+async fn send_again(
+    world: &World,
+    look: &Look,
+    intent: &OpenIntent,
+) -> Result<(Settlement, String), Problem> {
+    let key = &look.listed.key;
+    let call = prepare(world, key, &intent.write).await;
+    let Some(call) = call.map_err(|error| problem(&error))? else {
+        return Ok(not_done("it is no restart"));
+    };
+    let call = RestartCall {
+        request_id: format!("{}-again", call.request_id),
+        terminate_existing: true,
+        ..call
+    };
+    let new_run = world.temporal.restart(&call).await;
+    let new_run = new_run.map_err(|error| problem(&error))?;
+    Ok(done(Some(new_run), Some(true), "it was sent again"))
 }
 
 /// How healthy a recovered Workflow is now.

@@ -6,6 +6,7 @@ use super::reset::{self, closed_skip};
 use super::{Call, Pick, Strategy, Table};
 use crate::catalog::{self, Only};
 use crate::record::{Seen, Treatment, Write};
+use crate::sabotage::{Bug, is_planted};
 use crate::selection::ANOTHER_RUN;
 use crate::survey::{
     AttributeValue, Behavior, HistoryLook, HistoryNeed, Listed, Look, Override, ResetPoint, Status,
@@ -126,7 +127,12 @@ pub fn judge(case: &Case<'_>) -> Verdict {
     if let Some(verdict) = left_out(case, &listed) {
         return verdict;
     }
-    let row = match case.table.pick(&listed, case.look) {
+    let before = case.table.candidates(&listed).first().copied();
+    let pick = match before.filter(|_| is_planted(Bug::RowBeforeLook)) {
+        Some(row) => Pick::Row(row),
+        None => case.table.pick(&listed, case.look),
+    };
+    let row = match pick {
         Pick::Row(row) => row,
         Pick::Unmatched => return Verdict::Unmatched,
         Pick::Conflict(one, two) => {

@@ -7,31 +7,73 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::taken::{self, Taken};
 use crate::record::Record;
+use crate::sabotage::{Bug, is_planted};
 
-/// The bytes of a journal in memory. Clones share them, so that a test can look on.
+/// The bytes of a journal in memory, as a disk has them. Clones share them, so that a test can look on.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Arc<Mutex<Vec<u8>>>);
+pub struct Memory(Arc<Mutex<Disk>>);
+
+/// What was written, and how much of it survives a power failure.
+#[derive(Debug, Default)]
+struct Disk {
+    bytes: Vec<u8>,
+    synced: usize,
+}
 
 impl Memory {
-    /// A journal with this content.
+    /// A journal with this content, all of it durable.
     pub fn of(bytes: Vec<u8>) -> Self {
-        Self(Arc::new(Mutex::new(bytes)))
+        let synced = bytes.len();
+        Self(Arc::new(Mutex::new(Disk { bytes, synced })))
     }
 
     /// A copy of what was written so far.
     pub fn bytes(&self) -> Vec<u8> {
-        self.lock().clone()
+        self.lock().bytes.clone()
+    }
+
+    /// The part of what was written that is durable, from byte `from` on.
+    pub fn synced_from(&self, from: usize) -> Vec<u8> {
+        let disk = self.lock();
+        disk.bytes[..disk.synced]
+            .get(from..)
+            .unwrap_or_default()
+            .to_vec()
+    }
+
+    /// Length of what was written, and of the durable part.
+    pub fn lengths(&self) -> (usize, usize) {
+        let disk = self.lock();
+        (disk.bytes.len(), disk.synced)
+    }
+
+    /// The power fails: of what was not durable, `kept` bytes happen to be on the disk.
+    pub fn lose_power(&self, kept: usize) {
+        let mut disk = self.lock();
+        let length = disk.synced.saturating_add(kept);
+        disk.bytes.truncate(length);
+        disk.synced = disk.bytes.len();
     }
 
     pub(super) fn set(&self, bytes: Vec<u8>) {
-        *self.lock() = bytes;
+        let synced = bytes.len();
+        *self.lock() = Disk { bytes, synced };
     }
 
     pub(super) fn truncate(&self, length: usize) {
-        self.lock().truncate(length);
+        let mut disk = self.lock();
+        disk.bytes.truncate(length);
+        disk.synced = disk.synced.min(length);
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<u8>> {
+    fn sync(&self) {
+        if !is_planted(Bug::SkippedFsync) {
+            let mut disk = self.lock();
+            disk.synced = disk.bytes.len();
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Disk> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -50,6 +92,12 @@ pub enum Fault {
         /// The last record.
         seq: u64,
     },
+    /// The process dies when the file has so many bytes: in the middle of a line, or between the write and
+    /// fdatasync where the line ends there.
+    KilledAt {
+        /// Length of the file.
+        byte: u64,
+    },
 }
 
 /// Where lines go.
@@ -59,6 +107,9 @@ pub(super) struct Medium {
     good_bytes: u64,
     room: Option<u64>,
     kill_after: Option<u64>,
+    kill_at: Option<u64>,
+    /// Killed: nothing is put in order afterwards.
+    dead: bool,
 }
 
 #[derive(Debug)]
@@ -82,6 +133,8 @@ impl Medium {
             good_bytes,
             room: None,
             kill_after: None,
+            kill_at: None,
+            dead: false,
         }
     }
 
@@ -89,6 +142,7 @@ impl Medium {
         match fault {
             Fault::DiskFull { after_bytes } => self.room = Some(after_bytes),
             Fault::KilledAfter { seq } => self.kill_after = Some(seq),
+            Fault::KilledAt { byte } => self.kill_at = Some(byte),
         }
     }
 
@@ -113,6 +167,15 @@ impl Medium {
     /// Writes a line at the end and makes it durable.
     pub(super) fn commit(&mut self, line: &[u8]) -> io::Result<()> {
         let length = line.len() as u64;
+        if let Some(byte) = self
+            .kill_at
+            .filter(|byte| *byte <= self.good_bytes + length)
+        {
+            let part = usize::try_from(byte.saturating_sub(self.good_bytes)).unwrap_or(line.len());
+            self.to.write(&line[..part])?;
+            self.dead = true;
+            return Err(io::Error::other("killed"));
+        }
         let fits = self.room.map_or(length, |room| room.min(length));
         let part = &line[..usize::try_from(fits).unwrap_or(line.len())];
         self.to.write(part)?;
@@ -127,6 +190,9 @@ impl Medium {
 
     /// Takes back what a failed commit may have written; whether that worked.
     pub(super) fn restore(&mut self) -> bool {
+        if self.dead {
+            return false;
+        }
         match &self.to {
             To::File { file, .. } => file.set_len(self.good_bytes).is_ok(),
             To::Memory(memory) => {
@@ -142,7 +208,7 @@ impl To {
         match self {
             Self::File { file, .. } => file.write_all(bytes),
             Self::Memory(memory) => {
-                memory.lock().extend_from_slice(bytes);
+                memory.lock().bytes.extend_from_slice(bytes);
                 Ok(())
             }
         }
@@ -151,7 +217,11 @@ impl To {
     fn sync(&self) -> io::Result<()> {
         match self {
             Self::File { file, synced: true } => file.sync_data(),
-            Self::File { synced: false, .. } | Self::Memory(_) => Ok(()),
+            Self::File { synced: false, .. } => Ok(()),
+            Self::Memory(memory) => {
+                memory.sync();
+                Ok(())
+            }
         }
     }
 }

@@ -31,6 +31,7 @@ pub use place::{Ends, Listed, ends, find, home, list, list_in, path_of, resume_l
 pub use taken::Taken;
 
 use crate::record::{Body, Record};
+use crate::sabotage::{Bug, is_planted};
 use holder::Lock;
 use medium::Medium;
 
@@ -57,6 +58,8 @@ pub struct Journal {
     line: Vec<u8>,
     next_seq: u64,
     poisoned: Option<String>,
+    /// What a planted bug holds back.
+    late: Vec<Record>,
 }
 
 /// A journal that was opened to go on with it.
@@ -147,6 +150,7 @@ impl Journal {
             line: Vec::new(),
             next_seq,
             poisoned: None,
+            late: Vec::new(),
         }
     }
 
@@ -169,6 +173,19 @@ impl Journal {
     /// journal takes no more. A failed fdatasync is never tried again: the kernel may have dropped the
     /// pages, and a second call would say that all is well.
     pub fn append(&mut self, records: &[Record]) -> Result<(), JournalError> {
+        if is_planted(Bug::OutcomeBeforeIntent) {
+            let intent = |record: &Record| matches!(record.body, Body::Intent { .. });
+            self.late.extend_from_slice(records);
+            if self.late.is_empty() || records.iter().any(intent) {
+                return Ok(());
+            }
+            let records = std::mem::take(&mut self.late);
+            return self.append_now(&records);
+        }
+        self.append_now(records)
+    }
+
+    fn append_now(&mut self, records: &[Record]) -> Result<(), JournalError> {
         if let Some(earlier) = &self.poisoned {
             let earlier = earlier.clone();
             return Err(self.error(ErrorKind::Poisoned { earlier }));

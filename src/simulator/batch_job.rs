@@ -17,6 +17,7 @@ use temporalio_protos::temporal::api::workflowservice::v1::start_batch_operation
 use tonic::{Code, Status as Reply};
 
 use super::batch::{BatchCounts, Job, named};
+use super::facts::Actor;
 use super::history::What;
 use super::proto;
 use super::state::{Due, State};
@@ -159,7 +160,12 @@ impl State {
                 .iter()
                 .any(|start| target.workflow_id.starts_with(start.as_str()));
         let rate = world.rate;
+        self.actor = Actor {
+            by: format!("batch {id}"),
+            write: None,
+        };
         let done = !unlucky && self.operate_batch(&request, run, &target);
+        self.actor = Actor::default();
         let Some(job) = self.job(id) else { return };
         job.tried = number;
         job.next += 1;

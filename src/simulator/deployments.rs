@@ -369,6 +369,15 @@ impl State {
         })
     }
 
+    /// What a controller does.
+    pub(super) fn make_current_by_name(&mut self, name: &str, build: &str) -> Result<(), Reply> {
+        let target = Some(self.deployment(name)?.find(build)?);
+        if self.deployment(name)?.current != target {
+            self.make_current(name, target, "controller");
+        }
+        Ok(())
+    }
+
     fn make_current(&mut self, name: &str, target: Option<VersionId>, identity: &str) {
         let now = self.now;
         let deployment = self.deployment_mut(name);

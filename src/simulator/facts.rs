@@ -156,7 +156,79 @@ pub struct Write {
     pub result: String,
 }
 
+/// One thing that was done to a Workflow, by whatever call, job or person.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Deed {
+    /// When.
+    pub at: Timestamp,
+    /// Who: the caller's identity, `batch JOB`, or `operator`.
+    pub by: String,
+    /// Number of the call in the list of writes, where a call did it.
+    pub write: Option<usize>,
+    /// What.
+    pub did: Did,
+    /// Workflow ID.
+    pub workflow_id: String,
+    /// Run.
+    pub run_id: String,
+}
+
+/// What was done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub enum Did {
+    /// The run was reset; the new run, and the run that was terminated for it.
+    Reset {
+        /// The new run.
+        new: String,
+        /// The run that the Workflow ID had, where it ran.
+        ended: Option<String>,
+    },
+    /// The run was started, in the place of another where one ran.
+    Started {
+        /// The run that was terminated for it.
+        ended: Option<String>,
+    },
+    /// Its Override was changed, to that Version where it names one.
+    Moved(Option<String>),
+    /// It was terminated by a call.
+    Terminated,
+    /// It was sent a Signal.
+    Signalled(String),
+    /// Its cancellation was requested.
+    Cancelled,
+}
+
+/// Who acts on the state now.
+#[derive(Clone, Debug)]
+pub(super) struct Actor {
+    pub(super) by: String,
+    pub(super) write: Option<usize>,
+}
+
+impl Default for Actor {
+    fn default() -> Self {
+        Self {
+            by: "operator".to_owned(),
+            write: None,
+        }
+    }
+}
+
 impl State {
+    /// Writes down what was done to an execution.
+    pub(super) fn note(&mut self, index: u32, did: Did) {
+        let run = self.execution(index);
+        let deed = Deed {
+            at: self.now,
+            by: self.actor.by.clone(),
+            write: self.actor.write,
+            did,
+            workflow_id: run.id.to_string(),
+            run_id: proto::run_text(run.run),
+        };
+        self.deeds.push(deed);
+    }
+
     /// What was done to the Workflow ID of an execution.
     pub(super) fn tally(&mut self, index: u32) -> &mut Tally {
         let id = self.execution(index).id.clone();

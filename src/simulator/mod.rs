@@ -10,6 +10,8 @@
 //! [`Facts`] what an independent observer knows afterwards. It knows nothing of runbooks or plans.
 
 #[allow(deprecated)] // what an old client may still send
+mod acts;
+#[allow(deprecated)] // what an old client may still send
 mod batch;
 #[allow(deprecated)] // what an old client may still send
 mod batch_job;
@@ -55,7 +57,7 @@ use crate::connection::InMemory;
 
 pub use batch::BatchCounts;
 pub use check::WorldError;
-pub use facts::{BatchFacts, Facts, RoutingFacts, Tally, WorkflowFacts, Write};
+pub use facts::{BatchFacts, Deed, Did, Facts, RoutingFacts, Tally, WorkflowFacts, Write};
 pub use faults::{Effect, Fault, FaultKind, Kill};
 pub use world::World;
 
@@ -174,6 +176,13 @@ impl Simulator {
     /// The writes that arrived, in order.
     pub fn writes(&self) -> Vec<Write> {
         self.state().writes.clone()
+    }
+
+    /// What was done to Workflows by now, in order.
+    pub fn deeds(&self) -> Vec<Deed> {
+        let mut state = self.state();
+        state.advance(self.clock.now());
+        state.deeds.clone()
     }
 
     /// How many writes arrived, those of locks left out.

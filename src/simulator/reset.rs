@@ -13,6 +13,7 @@ use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use tonic::Status as Reply;
 
 use super::execution::{Child, Execution, Extra, Override, Task};
+use super::facts::Did;
 use super::history::{History, Message, OptionsMark, ResetMark, TerminateMark, What};
 use super::proto;
 use super::state::{State, VersionId};
@@ -126,7 +127,9 @@ impl State {
         identity: &str,
     ) -> u32 {
         let current = self.current_of(base);
-        if self.execution(current).is_open() {
+        let open = self.execution(current).is_open();
+        let ended = open.then(|| proto::run_text(self.execution(current).run));
+        if open {
             self.terminate(
                 current,
                 TerminateMark {
@@ -141,6 +144,14 @@ impl State {
         let new = self.insert(run, false);
         self.execution_mut(base).reset_run = Some(run_id);
         self.tally(new).resets += 1;
+        let new_run = proto::run_text(run_id);
+        self.note(
+            base,
+            Did::Reset {
+                new: new_run,
+                ended,
+            },
+        );
         if let Some(target) = target {
             self.pinned_to(target);
         }

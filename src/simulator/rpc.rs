@@ -11,7 +11,7 @@ use temporalio_protos::temporal::api::workflowservice::v1 as messages;
 use tonic::{Code, Request, Response, Status as Reply};
 
 use super::Simulator;
-use super::facts::{Details, Write};
+use super::facts::{Actor, Details, Write};
 use super::faults::{Effect, FaultKind};
 use super::operator_service::operator_service_server::OperatorService;
 use super::service::workflow_service_server::WorkflowService;
@@ -163,8 +163,17 @@ impl State {
     ) -> Result<A, Reply> {
         self.advance(now);
         *self.calls.entry(rpc.to_owned()).or_default() += 1;
+        let details = request.details();
+        self.actor = Actor {
+            by: details
+                .as_ref()
+                .map(|[.., identity]| identity.clone())
+                .unwrap_or_default(),
+            write: details.as_ref().map(|_| self.writes.len()),
+        };
         let result = self.limit(rpc).and_then(|()| handler(self, request));
-        if let Some([subject, run_id, request_id, reason, identity]) = request.details() {
+        self.actor = Actor::default();
+        if let Some([subject, run_id, request_id, reason, identity]) = details {
             let result = result.as_ref().err().map_or(Code::Ok, Reply::code);
             self.writes.push(Write {
                 at: self.now,

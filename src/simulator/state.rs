@@ -15,13 +15,13 @@ use tonic::Status as Reply;
 use super::batch::Job;
 use super::deployments::{Deployment, Drainage, Workers};
 use super::execution::{Execution, Profile, Snapshot, Task};
-use super::facts::{Tally, Write};
+use super::facts::{Actor, Deed, Tally, Write};
 use super::faults::{Injector, Random};
-use super::history::{TerminateMark, What};
+use super::history::{History, TerminateMark, What};
 use super::proto;
 use super::visibility::OrderKey;
 use super::world::{Behaviour, Group, World};
-use crate::survey::Status;
+use crate::survey::{Behavior, Status};
 
 /// A Worker Deployment Version, by number: names are kept once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -77,6 +77,7 @@ pub(super) enum Due {
     Publish {
         index: u32,
         snapshot: Snapshot,
+        number: u64,
     },
     Drainage {
         version: VersionId,
@@ -180,10 +181,17 @@ pub(super) struct State {
     pub(super) visibility_bucket: Bucket,
     pub(super) calls: BTreeMap<String, u64>,
     pub(super) writes: Vec<Write>,
+    /// What was done to Workflows, in order.
+    pub(super) deeds: Vec<Deed>,
+    pub(super) actor: Actor,
     /// Lists of used Versions, each kept once.
     used_lists: BTreeSet<Arc<[VersionId]>>,
     queue: BTreeMap<(Timestamp, u64), Due>,
     sequence: u64,
+    /// Changes that Visibility was told of, and the newest that it shows of each execution.
+    published: u64,
+    shown: BTreeMap<u32, u64>,
+    jitters: Random,
 }
 
 impl State {
@@ -211,9 +219,14 @@ impl State {
             visibility_bucket: Bucket::new(world.limits.visibility_rate_limit, begin),
             calls: BTreeMap::new(),
             writes: Vec::new(),
+            deeds: Vec::new(),
+            actor: Actor::default(),
             used_lists: BTreeSet::new(),
             queue: BTreeMap::new(),
             sequence: 0,
+            published: 0,
+            shown: BTreeMap::new(),
+            jitters: Random::new(seed ^ 0x1A66),
             world: world.clone(),
         }
     }
@@ -297,7 +310,11 @@ impl State {
             Due::WorkDone { index } => self.work_done(index),
             Due::RunTimeout { index } => self.closes(index, Status::TimedOut),
             Due::Closes { index, status } => self.closes(index, status),
-            Due::Publish { index, snapshot } => self.show(index, snapshot),
+            Due::Publish {
+                index,
+                snapshot,
+                number,
+            } => self.show_newest(index, snapshot, number),
             Due::Drainage {
                 version,
                 generation,
@@ -350,11 +367,36 @@ impl State {
     /// Tells Visibility of a change; it shows after the lag.
     pub(super) fn publish(&mut self, index: u32) {
         let snapshot = self.execution(index).snapshot();
-        let lag = self.world.limits.visibility_lag.0;
+        let lag = self.world.limits.visibility_lag.0 + self.jitter();
         if lag.is_zero() {
             self.show(index, snapshot);
         } else {
-            self.due_after(lag, Due::Publish { index, snapshot });
+            self.published += 1;
+            let number = self.published;
+            let due = Due::Publish {
+                index,
+                snapshot,
+                number,
+            };
+            self.due_after(lag, due);
+        }
+    }
+
+    /// Changes of different executions overtake each other.
+    fn jitter(&mut self) -> Duration {
+        let most = self.world.limits.visibility_jitter.0;
+        if most.is_zero() {
+            return most;
+        }
+        most.mul_f64(self.jitters.fraction())
+    }
+
+    /// An older change of the same execution never takes the place of a newer one.
+    fn show_newest(&mut self, index: u32, snapshot: Snapshot, number: u64) {
+        let newest = self.shown.entry(index).or_default();
+        if number >= *newest {
+            *newest = number;
+            self.show(index, snapshot);
         }
     }
 
@@ -393,13 +435,59 @@ impl State {
         self.publish(index);
     }
 
-    fn closes(&mut self, index: u32, status: Status) {
+    pub(super) fn closes(&mut self, index: u32, status: Status) {
         if !self.execution(index).is_open() {
+            return;
+        }
+        if status == Status::ContinuedAsNew {
+            self.continue_as_new(index);
             return;
         }
         let last = closing_event(status);
         self.close(index, status, last);
         self.tell_parent(index);
+    }
+
+    /// The run is closed and another one of its chain goes on; pins and the Override go with it.
+    fn continue_as_new(&mut self, index: u32) {
+        let (now, new) = (self.now, self.random.run_id());
+        let before = self.execution(index).clone();
+        self.close(
+            index,
+            Status::ContinuedAsNew,
+            What::ContinuedAsNew(Arc::new(new)),
+        );
+        let mut history = History::new(Arc::from([]), now);
+        history.push(now, What::Started);
+        let parent = before.parent();
+        let mut next = Execution {
+            run: new,
+            status: Status::Running,
+            started: now,
+            closed: None,
+            behavior: before.behavior,
+            ran_on: None,
+            used: Arc::from([]),
+            inherited: before
+                .ran_on
+                .filter(|_| before.behavior == Behavior::Pinned),
+            task: Task::None,
+            working: false,
+            generation: 0,
+            problems: false,
+            reset_run: None,
+            last_reset: None,
+            original_run: new,
+            request_id: None,
+            visible: None,
+            extra: None,
+            history,
+            ..before.clone()
+        };
+        next.extra_mut().continued_from = Some(before.run);
+        next.extra_mut().parent = parent;
+        let index = self.insert(next, false);
+        self.schedule_task(index);
     }
 
     /// Terminates a run for a reset or a new start.

@@ -1,5 +1,5 @@
-//! What Workers, people and automation do by themselves: tasks are routed, taken, completed, failed and
-//! timed out; Workers stop; operators and rollout controllers act.
+//! What Workers do by themselves: tasks are routed, taken, completed, failed and
+//! timed out; Workers stop.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use jiff::SignedDuration;
 
 use super::execution::{Attempt, Execution, Override, Task, attempt_at};
-use super::history::{Message, TerminateMark, What};
+use super::history::{Message, What};
 use super::state::{Due, State, VersionId, closing_event};
-use super::world::{Behaviour, ClosesAs, GroupBehavior, OnCancel, OperatorDoes, TaskFailure};
+use super::world::{Behaviour, ClosesAs, GroupBehavior, OnCancel, TaskFailure};
 use crate::survey::{Behavior, Status};
 
 /// From a scheduled task to the Worker that takes it.
@@ -519,79 +519,6 @@ impl State {
             .history
             .push(now, What::Signaled(Arc::new(message)));
         self.schedule_task(index);
-    }
-
-    pub(super) fn operate(&mut self, act: usize) {
-        let act = self.world.operators[act].clone();
-        let chosen: Vec<u32> = self
-            .by_id
-            .values()
-            .map(super::state::Lineage::current)
-            .filter(|index| {
-                let run = self.execution(*index);
-                run.is_open() && *run.kind.workflow_type == *act.workflow_type
-            })
-            .take(act.count as usize)
-            .collect();
-        for index in chosen {
-            self.operate_on(index, act.does, act.to.as_deref());
-        }
-    }
-
-    fn operate_on(&mut self, index: u32, does: OperatorDoes, to: Option<&str>) {
-        let deployment = self.execution(index).kind.deployment.clone();
-        let target = to.and_then(|build| self.find_version(&deployment, build));
-        match does {
-            OperatorDoes::Reset => self.reset_by_hand(index, target),
-            OperatorDoes::Move => {
-                if let Some(target) = target {
-                    self.override_options(index, Some(Override::Pinned(target)), "operator");
-                }
-            }
-            OperatorDoes::Terminate => {
-                self.terminate(
-                    index,
-                    TerminateMark {
-                        reason: "by hand".to_owned(),
-                        details: None,
-                        identity: "operator".to_owned(),
-                    },
-                );
-                self.tell_parent(index);
-            }
-            OperatorDoes::Signal => self.signal(
-                index,
-                Message {
-                    name: "nudge".to_owned(),
-                    identity: "operator".to_owned(),
-                    ..Message::default()
-                },
-            ),
-        }
-    }
-
-    pub(super) fn control(&mut self, controller: usize) {
-        let it = self.world.controllers[controller].clone();
-        let deployment = it.deployment.clone().or_else(|| self.only_deployment());
-        if let Some(deployment) = deployment {
-            // A controller that is refused tries again later: that is all it can do.
-            let _refused = self.ramp(&deployment, Some(&it.ramps), it.percentage);
-        }
-        let Some(every) = it.every else { return };
-        let elapsed = self.now.duration_since(self.begin)
-            + SignedDuration::try_from(every.0).unwrap_or_default();
-        let last = it.at.iter().max().copied().unwrap_or_default();
-        if self.now.duration_since(self.begin)
-            < SignedDuration::try_from(last.0).unwrap_or_default()
-        {
-            return;
-        }
-        let over = it
-            .until
-            .is_some_and(|until| elapsed > SignedDuration::try_from(until.0).unwrap_or_default());
-        if !over && !every.0.is_zero() {
-            self.due_after(every.0, Due::Control { controller });
-        }
     }
 
     /// The name of the deployment, where there is one only.

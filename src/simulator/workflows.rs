@@ -16,6 +16,7 @@ use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use tonic::{Code, Status as Reply};
 
 use super::execution::{Execution, Extra, Kind, Override, Profile, Task};
+use super::facts::Did;
 use super::history::{CancelMark, Event, History, Message, OptionsMark, TerminateMark, What};
 use super::proto;
 use super::state::State;
@@ -82,6 +83,7 @@ impl State {
             },
         );
         self.tally(index).terminations += 1;
+        self.note(index, Did::Terminated);
         self.tell_parent(index);
         Ok(service::TerminateWorkflowExecutionResponse {})
     }
@@ -113,6 +115,7 @@ impl State {
             extra.signal_requests.push(request.request_id.clone());
         }
         self.tally(index).signals += 1;
+        self.note(index, Did::Signalled(request.signal_name.clone()));
         self.signal(
             index,
             Message {
@@ -155,6 +158,7 @@ impl State {
             };
             run.history.push(now, What::CancelRequested(Arc::new(mark)));
             self.tally(index).cancels += 1;
+            self.note(index, Did::Cancelled);
             self.schedule_task(index);
         }
         Ok(service::RequestCancelWorkflowExecutionResponse {})
@@ -262,7 +266,10 @@ impl State {
             })),
         );
         self.publish(index);
-        if let Some(target) = wanted.and_then(Override::target) {
+        let target = wanted.and_then(Override::target);
+        let name = target.map(|target| self.version_name(target).text.to_string());
+        self.note(index, Did::Moved(name));
+        if let Some(target) = target {
             self.pinned_to(target);
         }
         self.retarget(index);
@@ -411,6 +418,8 @@ impl State {
         let tally = self.tally(index);
         tally.starts += 1;
         tally.restarts += u32::from(current.is_some());
+        let ended = replaced.map(|replaced| proto::run_text(self.execution(replaced).run));
+        self.note(index, Did::Started { ended });
         if let Some(target) = moved.and_then(Override::target) {
             self.pinned_to(target);
         }

@@ -555,6 +555,9 @@ pub struct Limits {
     /// How late Visibility is.
     #[serde(default = "default_lag")]
     pub visibility_lag: Span,
+    /// How much later it may be, at most: changes of different Workflows overtake each other.
+    #[serde(default)]
+    pub visibility_jitter: Span,
 }
 
 impl Default for Limits {
@@ -563,6 +566,7 @@ impl Default for Limits {
             rate_limit: None,
             visibility_rate_limit: ten(),
             visibility_lag: default_lag(),
+            visibility_jitter: Span::default(),
         }
     }
 }
@@ -658,6 +662,9 @@ pub struct Controller {
     /// It gives up after this time.
     #[serde(default)]
     pub until: Option<Span>,
+    /// It makes that Version Current instead of ramping it.
+    #[serde(default)]
+    pub current: bool,
 }
 
 /// What a person does to some Workflows meanwhile.
@@ -717,6 +724,13 @@ pub enum OperatorDoes {
     Move,
     Terminate,
     Signal,
+    Cancel,
+    /// A new start in the place of what runs.
+    Restart,
+    /// No person's act: the Workflow continues as new.
+    ContinueAsNew,
+    /// No person's act: the Workflow starts a child.
+    StartChild,
 }
 
 fn default_namespace() -> String {

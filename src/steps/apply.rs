@@ -88,7 +88,9 @@ impl Machine {
         if self.memory.halt.is_some() {
             return self.halt_when_idle(place, effects);
         }
-        let naming = table.selection.is_named() && self.memory.listing.is_some();
+        let survey = self.memory.surveys.get(&place.step);
+        let passed_over = survey.is_some_and(|survey| survey.passed_over > 0);
+        let naming = (table.selection.is_named() || passed_over) && self.memory.listing.is_some();
         let granted = self.is_granted(&place.step, &table);
         if !self.dry && !granted && !naming && !self.has_claims(place) {
             effects.extend(self.first_question(place, &table));
@@ -286,7 +288,8 @@ impl Machine {
             .found
             .as_ref()
             .is_some_and(|found| found.selected > 0);
-        if first && named && table.selection.is_named() {
+        let passed_over = survey.passed_over > 0 && !self.is_batch(&place.step);
+        if first && (named && table.selection.is_named() || passed_over) {
             // What is not there, and why the others are left alone, belongs into the ledger.
             self.begin_listing(place, table);
             return Vec::new();

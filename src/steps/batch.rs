@@ -20,6 +20,7 @@ use crate::ledger::Life;
 use crate::plan::SAMPLES;
 use crate::record::{Body, Certainty, Job, JobEnd, Ordinal, Place, RowAsk, StepStatus};
 use crate::runbook::Bound;
+use crate::sabotage::{Bug, is_planted};
 use crate::survey::BatchState;
 
 /// Named Workflows of one job: the service's limit (it is not enforced on server 1.32.0).
@@ -167,7 +168,11 @@ impl Machine {
         let attempt = state.jobs + 1;
         let call = table.strategies[&table.rows[0].strategy].call.clone();
         let job = Job {
-            id: format!("{}-{id}-{}-{attempt}", self.run, place.iteration),
+            id: if is_planted(Bug::RepeatedJobId) {
+                format!("{}-{id}-{attempt}", self.run)
+            } else {
+                format!("{}-{id}-{}-{attempt}", self.run, place.iteration)
+            },
             attempt,
             query: frozen,
             takes: ranges(takes),

@@ -126,7 +126,12 @@ impl Machine {
             } => {
                 let index = row;
                 let row = row_id(self, row);
-                if treatment == Treatment::Signalled && self.has_its_signal(ordinal, &row) {
+                let again = match treatment {
+                    Treatment::Signalled => self.has_its_signal(ordinal, &row),
+                    Treatment::StartedOver | Treatment::Undone => self.is_its_own(ordinal, &row),
+                    Treatment::Moved | Treatment::Terminated | Treatment::Cancelled => false,
+                };
+                if again {
                     return;
                 }
                 let deed = Deed {
@@ -205,6 +210,30 @@ impl Machine {
             });
             return true;
         }
+        if waits {
+            let due = self.now + SignedDuration::from_secs(1);
+            self.memory.again.insert(ordinal, (0, due));
+        }
+        waits
+    }
+
+    /// A run that the step's own reset or new start made may be moved, and is never started over again. True
+    /// where that is so, or may turn out to be so: then it waits for what becomes of the other run.
+    fn is_its_own(&mut self, ordinal: Ordinal, row: &str) -> bool {
+        let entry = self.state.ledger.entry(ordinal);
+        let (step, key) = (entry.step.clone(), entry.key.clone());
+        if self.state.ledger.made(&step, &key) {
+            let outcome = Outcome::Skipped {
+                reason: "this step's own write made this run".to_owned(),
+            };
+            self.emit(Body::Outcome {
+                ordinal,
+                row: row.to_owned(),
+                outcome,
+            });
+            return true;
+        }
+        let waits = self.state.ledger.is_written(&step, &key);
         if waits {
             let due = self.now + SignedDuration::from_secs(1);
             self.memory.again.insert(ordinal, (0, due));

@@ -25,13 +25,18 @@ impl Machine {
     pub fn next(&mut self, now: Timestamp, room: &mut Room<'_>) -> Vec<Effect> {
         self.now = now;
         loop {
-            // A decision to park is a step forward, too, though no fact yet.
-            let before = (self.state.seq, self.memory.parking.is_some());
+            let before = self.progress();
             let effects = self.turn(room);
-            if !effects.is_empty() || (self.state.seq, self.memory.parking.is_some()) == before {
+            if !effects.is_empty() || self.progress() == before {
                 return self.with_sign_of_life(effects);
             }
         }
+    }
+
+    /// A decision to park, and a listing that begins, are steps forward, too, though no facts yet.
+    fn progress(&self) -> (u64, bool, bool) {
+        let (parking, listing) = (&self.memory.parking, &self.memory.listing);
+        (self.state.seq, parking.is_some(), listing.is_some())
     }
 
     fn turn(&mut self, room: &mut Room<'_>) -> Vec<Effect> {

@@ -1,5 +1,6 @@
 //! Reads: preflight, Visibility, looks, deployments.
 
+use jiff::Timestamp;
 use temporalio_protos::temporal::api::operatorservice::v1::ListSearchAttributesRequest;
 use temporalio_protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_protos::temporal::api::workflowservice::v1::{
@@ -9,11 +10,11 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
     ListWorkflowExecutionsRequest,
 };
 
-use jiff::Timestamp;
 
 use super::{CallError, Cause, Page, Rpc, Temporal, Verdict, convert};
 use crate::survey::{
-    CurrentRun, Listed, Look, Preflight, Routing, Status, Version, VersionInfo, WorkflowKey,
+    Behavior, CurrentRun, Listed, Look, Preflight, Routing, Status, Version, VersionInfo,
+    WorkflowKey,
 };
 
 impl Temporal {
@@ -209,6 +210,38 @@ impl Temporal {
         }
         look.parent_running = parent?;
         Ok(Some(look))
+    }
+
+    /// What Visibility says of a Workflow, in the shape of a look: what a planted bug decides on.
+    pub(crate) async fn look_at_visibility(
+        &self,
+        key: &WorkflowKey,
+    ) -> Result<Option<Look>, CallError> {
+        let query = format!("WorkflowId = '{}'", key.workflow_id);
+        let page = self.list(&query, 100, None).await?;
+        let listed = page.rows.into_iter().find(|row| row.key == *key);
+        Ok(listed.map(|listed| Look {
+            at: self.clock.now(),
+            first_run_id: listed.key.run_id.clone(),
+            history_length: 100,
+            reset_run_id: None,
+            current: CurrentRun {
+                run_id: listed.key.run_id.clone(),
+                status: listed.status,
+                first_run_id: listed.key.run_id.clone(),
+            },
+            behavior: Behavior::Unspecified,
+            versioning_override: None,
+            deployment_version: None,
+            pending_task: None,
+            pending_children: Vec::new(),
+            parent_running: None,
+            run_timeout_seconds: 0,
+            execution_timeout_seconds: 0,
+            cancel_requested: false,
+            last_reset: None,
+            listed,
+        }))
     }
 
     /// What Describe says about a Workflow, in the shape of a listing: one call, for telling whether it is there and

@@ -1,6 +1,6 @@
 //! Steps that the flagship does not have, and ends that it does not come to: each in rehearsal.
 
-use runbook::record::Body;
+use runbook::record::{Body, Outcome};
 use runbook::rehearsal::{Rehearsal, Rehearsed};
 use runbook::runbook::Runbook;
 
@@ -233,4 +233,91 @@ fn a_mistyped_version_ends_with_an_error_and_writes_nothing() {
             _ => None,
         });
     assert!(message.expect("drainage ended").contains("mistyped"));
+}
+
+#[test]
+fn a_run_that_is_killed_before_it_claims_names_that_are_nobodys_goes_on() {
+    let steps = r#"
+  - id: move
+    action: workflows.update_options
+    with: { select: { ids: [nobody] }, version: "orders:safe" }
+"#;
+    let expect = "
+      exits: [137, 0]
+      steps: { move: { status: succeeded, output: { skipped: 1 } } }
+";
+    for record in 3..6 {
+        let kill = format!("    kills: [{{ at_record: {record} }}]\n");
+        let world = WORLD.replacen("    expect:", &format!("{kill}    expect:"), 1);
+        rehearse_in(&world, steps, expect);
+    }
+}
+
+#[test]
+fn closed_ones_that_are_all_left_alone_are_in_the_ledger_with_the_reason() {
+    let world = WORLD.replacen(
+        "scenarios:",
+        "    - { type: Report, id: report, count: 2, version: bad, status: failed, superseded_by: {} }\nscenarios:",
+        1,
+    );
+    let steps = r#"
+  - id: reopen
+    action: workflows.reset
+    with:
+      select: { query: "WorkflowType = 'Report' AND ExecutionStatus = 'Failed'" }
+      to: first_workflow_task
+      reapply: none
+      reason: OPS-1
+"#;
+    let rehearsed = rehearse_in(
+        &world,
+        steps,
+        "
+      questions: 0
+      writes: 0
+      steps: { reopen: { status: succeeded, output: { skipped: 2 } } }
+",
+    );
+    let reasons = rehearsed.records.iter().filter(|record| {
+        matches!(&record.body, Body::Outcome { outcome: Outcome::Skipped { reason }, .. } if reason.contains("superseded"))
+    });
+    assert_eq!(reasons.count(), 2);
+}
+
+/// A decision that restarts what runs, and says nothing of the Version, in a loop.
+const RESTARTS: &str = r#"
+  - id: rounds
+    on_failure: continue
+    repeat:
+      until: ${{ steps.left.count == 0 }}
+      every: 30s
+      timeout: 3m
+      steps:
+        - { id: restart, action: decision.apply, with: { decision: all } }
+        - { id: left, action: workflows.count, with: { query: "WorkflowType = 'Order' AND ExecutionStatus = 'Running'" } }
+strategies:
+  restart: { action: workflows.restart, with: { version: "orders:safe", reason: OPS-1 } }
+decisions:
+  all:
+    scope: WorkflowType = 'Order' AND ExecutionStatus = 'Running'
+    hit_policy: first
+    unmatched: leave
+    rows: [{ id: all, apply: restart }]
+"#;
+
+#[test]
+fn a_decision_restarts_no_run_that_its_own_restart_made() {
+    let at_once = WORLD.replacen("world:\n", "world:\n  limits: { visibility_lag: 0s }\n", 1);
+    let lost =
+        "    faults: [{ rpc: StartWorkflowExecution, nth: 1, kind: lost_reply }]\n    expect:";
+    for world in [at_once.clone(), at_once.replacen("    expect:", lost, 1)] {
+        rehearse_in(
+            &world,
+            RESTARTS,
+            "
+      exits: [1]
+      workflows: [{ id: order, count: 4, restarts: 1, runs: 2 }]
+",
+        );
+    }
 }

@@ -23,3 +23,4 @@ mod conformance;
 mod corpus;
 mod grants;
 mod two_operators;
+mod simulation;
