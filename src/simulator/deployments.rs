@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use temporalio_protos::temporal::api::common::v1::Payload;
 use temporalio_protos::temporal::api::deployment::v1 as message;
 use temporalio_protos::temporal::api::enums::v1::WorkerDeploymentVersionStatus as VersionStatus;
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
@@ -53,6 +54,8 @@ pub(super) struct VersionState {
     pub(super) current_since: Option<Timestamp>,
     pub(super) ramping_since: Option<Timestamp>,
     pub(super) deactivated: Option<Timestamp>,
+    /// What people noted on it.
+    pub(super) metadata: BTreeMap<String, Payload>,
 }
 
 impl VersionState {
@@ -67,7 +70,15 @@ impl VersionState {
             current_since: None,
             ramping_since: None,
             deactivated: None,
+            metadata: BTreeMap::new(),
         }
+    }
+
+    /// As the service shows it: nothing at all where nothing was noted.
+    pub(super) fn metadata(&self) -> Option<message::VersionMetadata> {
+        (!self.metadata.is_empty()).then(|| message::VersionMetadata {
+            entries: self.metadata.clone().into_iter().collect(),
+        })
     }
 
     fn stop_draining(&mut self) {
@@ -554,6 +565,32 @@ impl State {
             Some(stopped) => self.now.duration_since(stopped) < ttl,
             None => false,
         }
+    }
+
+    pub(super) fn update_metadata(
+        &mut self,
+        request: &service::UpdateWorkerDeploymentVersionMetadataRequest,
+    ) -> Result<service::UpdateWorkerDeploymentVersionMetadataResponse, Reply> {
+        self.check_namespace(&request.namespace)?;
+        let (name, build) = named(request.deployment_version.as_ref(), &request.version)?;
+        let state = self
+            .deployments
+            .get_mut(name.as_str())
+            .and_then(|deployment| deployment.versions.get_mut(build.as_str()))
+            .ok_or_else(|| {
+                Reply::not_found(format!(
+                    "workflow not found for ID: temporal-sys-worker-deployment-version:{name}:{build}"
+                ))
+            })?;
+        for (key, value) in &request.upsert_entries {
+            state.metadata.insert(key.clone(), value.clone());
+        }
+        for key in &request.remove_entries {
+            state.metadata.remove(key);
+        }
+        Ok(service::UpdateWorkerDeploymentVersionMetadataResponse {
+            metadata: state.metadata(),
+        })
     }
 
     pub(super) fn delete_deployment(

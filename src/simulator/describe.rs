@@ -2,8 +2,10 @@
 
 use std::collections::HashMap;
 
+use temporalio_protos::temporal::api::common::v1::WorkerVersionStamp;
 use temporalio_protos::temporal::api::enums::v1::{
-    EventType, HistoryEventFilterType, IndexedValueType, NamespaceState, PendingWorkflowTaskState,
+    ArchivalState, EventType, HistoryEventFilterType, IndexedValueType, NamespaceState,
+    PendingWorkflowTaskState, ReplicationState, VersioningBehavior,
 };
 use temporalio_protos::temporal::api::history::v1::history_event::Attributes;
 use temporalio_protos::temporal::api::history::v1::{
@@ -11,20 +13,24 @@ use temporalio_protos::temporal::api::history::v1::{
     WorkflowTaskStartedEventAttributes,
 };
 use temporalio_protos::temporal::api::namespace::v1::{
-    NamespaceConfig, NamespaceInfo, namespace_info,
+    BadBinaries, NamespaceConfig, NamespaceInfo, namespace_info,
 };
 use temporalio_protos::temporal::api::operatorservice::v1::{
     ListSearchAttributesRequest, ListSearchAttributesResponse,
 };
+use temporalio_protos::temporal::api::replication::v1::{
+    ClusterReplicationConfig, NamespaceReplicationConfig,
+};
 use temporalio_protos::temporal::api::taskqueue::v1::PollerInfo;
 use temporalio_protos::temporal::api::workflow::v1::{
     PendingChildExecutionInfo, PendingWorkflowTaskInfo, RequestIdInfo, ResetPointInfo, ResetPoints,
-    WorkflowExecutionConfig, WorkflowExecutionExtendedInfo, WorkflowExecutionInfo,
+    VersioningOverride, WorkflowExecutionConfig, WorkflowExecutionExtendedInfo,
+    WorkflowExecutionInfo, WorkflowExecutionVersioningInfo,
 };
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use tonic::Status as Reply;
 
-use super::execution::{Execution, Task};
+use super::execution::{Execution, Override, Task};
 use super::history::{self, History, What};
 use super::proto::{self, stamp};
 use super::reset::begins_batch;
@@ -34,6 +40,12 @@ use crate::list_filter;
 
 /// The server version that is simulated.
 const SERVER_VERSION: &str = "1.32.0";
+const CLUSTER: &str = "simulator";
+/// What Go sends for no time at all.
+const NO_TIME: prost_types::Timestamp = prost_types::Timestamp {
+    seconds: -62_135_596_800,
+    nanos: 0,
+};
 /// The largest page of a history, and what any other size means (`history.historyMaxPageSize`).
 const PAGE: usize = 256;
 
@@ -56,15 +68,14 @@ impl State {
         Ok(service::DescribeWorkflowExecutionResponse {
             execution_config: Some(WorkflowExecutionConfig {
                 task_queue: proto::task_queue(&run.kind.task_queue),
-                workflow_execution_timeout: run.kind.execution_timeout.map(proto::span),
-                workflow_run_timeout: run.kind.run_timeout.map(proto::span),
+                workflow_execution_timeout: Some(proto::span(
+                    run.kind.execution_timeout.unwrap_or_default(),
+                )),
+                workflow_run_timeout: Some(proto::span(run.kind.run_timeout.unwrap_or_default())),
                 default_workflow_task_timeout: start.workflow_task_timeout,
                 ..Default::default()
             }),
-            workflow_execution_info: Some(WorkflowExecutionInfo {
-                memo: start.memo,
-                ..self.described_info(index)
-            }),
+            workflow_execution_info: Some(self.described_info(index)),
             pending_children: self.pending_children(run),
             pending_workflow_task: self.pending_task(run),
             workflow_extended_info: Some(self.extended(run)),
@@ -101,6 +112,11 @@ impl State {
         ResetPointInfo {
             build_id: self.version_name(point.version).build.to_string(),
             run_id: proto::run_text(self.execution(point.index).run),
+            create_time: usize::try_from(point.event - 1).ok().and_then(|at| {
+                history::materialise(self, point.index, at, at + 1)
+                    .first()?
+                    .event_time
+            }),
             first_workflow_task_completed_id: point.event,
             resettable: true,
             ..Default::default()
@@ -109,11 +125,52 @@ impl State {
 
     fn described_info(&self, index: u32) -> WorkflowExecutionInfo {
         let points = self.reset_points(index);
-        let mut info = self.info(index, Some(self.execution(index).snapshot()));
-        info.auto_reset_points = Some(ResetPoints {
-            points: points.iter().map(|it| self.point_message(it)).collect(),
-        });
-        info
+        let run = self.execution(index);
+        WorkflowExecutionInfo {
+            auto_reset_points: Some(ResetPoints {
+                points: points.iter().map(|it| self.point_message(it)).collect(),
+            }),
+            history_length: run.history_length(),
+            first_run_id: proto::run_text(run.first_run),
+            versioning_info: Some(self.versioning_info(run)),
+            most_recent_worker_version_stamp: run.ran_on.map(|version| WorkerVersionStamp {
+                build_id: self.version_name(version).build.to_string(),
+                use_versioning: false,
+            }),
+            worker_deployment_name: run
+                .effective_version()
+                .map(|it| self.version_name(it).deployment.to_string())
+                .unwrap_or_default(),
+            ..self.info(index, Some(run.snapshot()))
+        }
+    }
+
+    fn versioning_info(&self, run: &Execution) -> WorkflowExecutionVersioningInfo {
+        let ran_on = run.ran_on.map(|version| self.version_name(version));
+        WorkflowExecutionVersioningInfo {
+            behavior: history::behavior_number(run.behavior),
+            version: ran_on.map(proto::dotted).unwrap_or_default(),
+            deployment_version: ran_on.map(proto::version),
+            versioning_override: run.moved.map(|it| self.described_override(it)),
+            ..Default::default()
+        }
+    }
+
+    /// Describe adds the deprecated fields, which histories and replies leave out.
+    fn described_override(&self, it: Override) -> VersioningOverride {
+        let (behavior, pinned_version) = match it {
+            Override::Pinned(version) => (
+                VersioningBehavior::Pinned,
+                proto::dotted(self.version_name(version)),
+            ),
+            Override::AutoUpgrade => (VersioningBehavior::AutoUpgrade, String::new()),
+            Override::OneTime(_) => (VersioningBehavior::Unspecified, String::new()),
+        };
+        VersioningOverride {
+            behavior: behavior as i32,
+            pinned_version,
+            ..it.message(self)
+        }
     }
 
     fn extended(&self, run: &Execution) -> WorkflowExecutionExtendedInfo {
@@ -128,7 +185,7 @@ impl State {
                 .kind
                 .run_timeout
                 .and_then(|timeout| run.started.checked_add(timeout).ok())
-                .map(stamp),
+                .map_or(Some(NO_TIME), |at| Some(stamp(at))),
             cancel_requested: run
                 .extra
                 .as_ref()
@@ -349,8 +406,8 @@ impl State {
     ) -> Result<service::GetClusterInfoResponse, Reply> {
         Ok(service::GetClusterInfoResponse {
             server_version: SERVER_VERSION.to_owned(),
-            cluster_id: "simulator".to_owned(),
-            cluster_name: "simulator".to_owned(),
+            cluster_id: CLUSTER.to_owned(),
+            cluster_name: CLUSTER.to_owned(),
             history_shard_count: 1,
             persistence_store: "memory".to_owned(),
             visibility_store: "memory".to_owned(),
@@ -369,11 +426,27 @@ impl State {
         if !(request.namespace.is_empty() && request.id == self.namespace_id) {
             self.check_namespace(&request.namespace)?;
         }
-        Ok(service::DescribeNamespaceResponse {
+        Ok(self.described_namespace())
+    }
+
+    /// There is one.
+    pub(super) fn list_namespaces(
+        &mut self,
+        _: &service::ListNamespacesRequest,
+    ) -> Result<service::ListNamespacesResponse, Reply> {
+        Ok(service::ListNamespacesResponse {
+            namespaces: vec![self.described_namespace()],
+            next_page_token: Vec::new(),
+        })
+    }
+
+    fn described_namespace(&self) -> service::DescribeNamespaceResponse {
+        service::DescribeNamespaceResponse {
             namespace_info: Some(NamespaceInfo {
                 name: self.namespace.clone(),
                 state: NamespaceState::Registered as i32,
                 id: self.namespace_id.clone(),
+                supports_schedules: true,
                 capabilities: Some(namespace_info::Capabilities {
                     eager_workflow_start: true,
                     sync_update: true,
@@ -388,10 +461,21 @@ impl State {
                     seconds: 7 * 86_400,
                     nanos: 0,
                 }),
+                bad_binaries: Some(BadBinaries::default()),
+                history_archival_state: ArchivalState::Disabled as i32,
+                visibility_archival_state: ArchivalState::Disabled as i32,
                 ..Default::default()
             }),
+            replication_config: Some(NamespaceReplicationConfig {
+                active_cluster_name: CLUSTER.to_owned(),
+                clusters: vec![ClusterReplicationConfig {
+                    cluster_name: CLUSTER.to_owned(),
+                    ..Default::default()
+                }],
+                state: ReplicationState::Normal as i32,
+            }),
             ..Default::default()
-        })
+        }
     }
 
     /// Pollers of the Current Version only: others are not seen, as on the real service.

@@ -262,6 +262,11 @@ pub(super) struct Snapshot {
 }
 
 impl Execution {
+    /// How many events its history has.
+    pub(super) fn history_length(&self) -> i64 {
+        i64::try_from(self.history.len()).unwrap_or(i64::MAX)
+    }
+
     pub(super) fn is_open(&self) -> bool {
         self.status.is_open()
     }

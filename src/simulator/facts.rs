@@ -410,7 +410,7 @@ reads! {
     GetWorkflowExecutionHistoryRequest GetWorkflowExecutionHistoryReverseRequest ListWorkflowExecutionsRequest
     CountWorkflowExecutionsRequest DescribeWorkerDeploymentRequest DescribeWorkerDeploymentVersionRequest
     ListWorkerDeploymentsRequest DescribeTaskQueueRequest DescribeBatchOperationRequest ListBatchOperationsRequest
-    QueryWorkflowRequest
+    QueryWorkflowRequest ListNamespacesRequest
 }
 
 impl Details
@@ -481,6 +481,22 @@ impl Details for service::StopBatchOperationRequest {
 }
 
 impl Details for service::DeleteWorkerDeploymentVersionRequest {
+    fn details(&self) -> Option<[String; 5]> {
+        let subject = match &self.deployment_version {
+            Some(version) => format!("{}:{}", version.deployment_name, version.build_id),
+            None => self.version.clone(),
+        };
+        Some([
+            subject,
+            String::new(),
+            String::new(),
+            String::new(),
+            self.identity.clone(),
+        ])
+    }
+}
+
+impl Details for service::UpdateWorkerDeploymentVersionMetadataRequest {
     fn details(&self) -> Option<[String; 5]> {
         let subject = match &self.deployment_version {
             Some(version) => format!("{}:{}", version.deployment_name, version.build_id),

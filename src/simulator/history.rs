@@ -281,6 +281,7 @@ pub(super) fn materialise(state: &State, index: u32, from: usize, to: usize) -> 
             event_time: Some(proto::stamp(proto::from_micros(origin + event.at))),
             event_type: kind as i32,
             task_id: 1_048_576 + id,
+            worker_may_ignore: kind == EventType::WorkflowExecutionOptionsUpdated,
             attributes: Some(attributes),
             user_metadata: metadata(run, &event.what),
             ..Default::default()
@@ -365,7 +366,6 @@ fn attributes(
                             ..Default::default()
                         }),
                         versioning_behavior: behavior_number(*behavior),
-                        worker_deployment_version: proto::dotted(name),
                         worker_deployment_name: name.deployment.to_string(),
                         deployment_version: Some(proto::version(name)),
                         ..Default::default()

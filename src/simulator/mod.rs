@@ -37,6 +37,7 @@ mod reset;
 mod routing;
 mod rpc;
 mod script;
+mod served;
 mod state;
 #[allow(deprecated)] // the service still sends the deprecated fields too
 mod visibility;
@@ -50,7 +51,6 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::io::AsyncWriteExt as _;
 use tokio::net::TcpListener;
-use tonic::codec::CompressionEncoding;
 
 use crate::clock::Clock;
 use crate::connection::InMemory;
@@ -108,26 +108,6 @@ impl Simulator {
                 simulator.call(name, &request).await
             })
         })
-    }
-
-    /// Serves WorkflowService (and what is known of OperatorService) over TCP, gzip accepted, until the process ends.
-    ///
-    /// # Errors
-    /// What the transport says.
-    pub async fn serve(&self, listener: TcpListener) -> Result<(), tonic::transport::Error> {
-        let service = service::workflow_service_server::WorkflowServiceServer::new(self.clone())
-            .accept_compressed(CompressionEncoding::Gzip)
-            .send_compressed(CompressionEncoding::Gzip)
-            .max_decoding_message_size(64 << 20);
-        let operator =
-            operator_service::operator_service_server::OperatorServiceServer::new(self.clone())
-                .accept_compressed(CompressionEncoding::Gzip)
-                .send_compressed(CompressionEncoding::Gzip);
-        tonic::transport::Server::builder()
-            .add_service(service)
-            .add_service(operator)
-            .serve_with_incoming(tokio_stream::wrappers::TcpListenerStream::new(listener))
-            .await
     }
 
     /// Answers each connection with one JSON document, `{"facts": …, "writes": […]}`, over HTTP, so that

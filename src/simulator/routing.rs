@@ -105,6 +105,12 @@ impl State {
                 current_since_time: state.current_since.map(stamp),
                 ramping_since_time: state.ramping_since.map(stamp),
                 last_deactivation_time: state.deactivated.map(stamp),
+                routing_changed_time: state
+                    .current_since
+                    .or(state.ramping_since)
+                    .or(state.deactivated)
+                    .map(stamp),
+                metadata: state.metadata(),
                 ramp_percentage: ramp.map_or(0.0, |ramp| ramp.percentage),
                 task_queue_infos: queues()
                     .map(|(name, r#type)| {
@@ -114,7 +120,8 @@ impl State {
                         }
                     })
                     .collect(),
-                drainage_info: drainage(state),
+                // Here, unlike in a deployment's summaries, only with a status.
+                drainage_info: drainage(state).filter(|it| it.status != 0),
                 ..Default::default()
             }),
             version_task_queues: queues()

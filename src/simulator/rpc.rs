@@ -88,6 +88,8 @@ rpcs! {
     "StopBatchOperation" stop_batch_operation StopBatchOperationRequest StopBatchOperationResponse stop_batch;
     "DescribeBatchOperation" describe_batch_operation DescribeBatchOperationRequest DescribeBatchOperationResponse describe_batch;
     "ListBatchOperations" list_batch_operations ListBatchOperationsRequest ListBatchOperationsResponse list_batches;
+    "ListNamespaces" list_namespaces ListNamespacesRequest ListNamespacesResponse list_namespaces;
+    "UpdateWorkerDeploymentVersionMetadata" update_worker_deployment_version_metadata UpdateWorkerDeploymentVersionMetadataRequest UpdateWorkerDeploymentVersionMetadataResponse update_metadata;
     "QueryWorkflow" query_workflow QueryWorkflowRequest QueryWorkflowResponse query;
 }
 

@@ -7,15 +7,14 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashMap};
 use std::ops::Bound;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use prost::Message as _;
 use serde::{Deserialize, Serialize};
 use temporalio_protos::temporal::api::common::v1::{Memo, SearchAttributes};
 use temporalio_protos::temporal::api::history::v1::WorkflowExecutionStartedEventAttributes;
-use temporalio_protos::temporal::api::workflow::v1::{
-    WorkflowExecutionInfo, WorkflowExecutionVersioningInfo,
-};
+use temporalio_protos::temporal::api::workflow::v1::WorkflowExecutionInfo;
 use temporalio_protos::temporal::api::workflowservice::v1 as service;
 use tonic::Status as Reply;
 
@@ -28,6 +27,9 @@ use crate::survey::{AttributeValue, Listed, Status, WorkflowKey};
 
 /// Where an execution stands in a listing.
 pub(super) type OrderKey = (Reverse<Timestamp>, Reverse<Timestamp>, u128);
+
+/// Held from the close on.
+const HISTORY_LENGTH: &str = "HistoryLength";
 
 /// The largest page, and what any other size means.
 const PAGE: usize = 1000;
@@ -91,6 +93,13 @@ impl<'a> Rows<'a> {
         );
         row.start_time = Some(run.started);
         row.close_time = snapshot.closed;
+        if snapshot.closed.is_some() {
+            let length = AttributeValue::Int(run.history_length());
+            match row.attributes.get_mut(HISTORY_LENGTH) {
+                Some(held) => *held = length,
+                None => drop(row.attributes.insert(HISTORY_LENGTH.to_owned(), length)),
+            }
+        }
         Some(row)
     }
 
@@ -147,7 +156,9 @@ impl State {
         request: &service::CountWorkflowExecutionsRequest,
     ) -> Result<service::CountWorkflowExecutionsResponse, Reply> {
         self.check_namespace(&request.namespace)?;
-        let counted = list_filter::parse_count(&request.query).map_err(refusal)?;
+        let counted = list_filter::parse_count(&request.query).map_err(|problems| {
+            ungrouped(&problems, &request.query).unwrap_or_else(|| refusal(problems))
+        })?;
         let filter = self.known(counted.filter)?;
         let mut rows = Rows::new(self);
         let mut groups: BTreeMap<Status, i64> = BTreeMap::new();
@@ -288,7 +299,7 @@ impl State {
         all
     }
 
-    /// An execution as list and Describe show it.
+    /// An execution as a listing shows it; Describe adds to that.
     pub(super) fn info(&self, index: u32, snapshot: Option<Snapshot>) -> WorkflowExecutionInfo {
         let run = self.execution(index);
         let snapshot = snapshot.unwrap_or_else(|| run.snapshot());
@@ -310,7 +321,16 @@ impl State {
             )),
             close_time: snapshot.closed.map(proto::stamp),
             status: proto::status_number(snapshot.status),
-            history_length: i64::try_from(run.history.len()).unwrap_or(i64::MAX),
+            // Visibility holds a length from the close on only.
+            history_length: match snapshot.closed {
+                Some(_) => run.history_length(),
+                None => 0,
+            },
+            execution_duration: snapshot
+                .closed
+                .and_then(|closed| Duration::try_from(closed.duration_since(run.started)).ok())
+                .map(proto::span),
+            memo: Some(self.memo(run)),
             parent_namespace_id: parent
                 .map(|_| self.namespace_id.clone())
                 .unwrap_or_default(),
@@ -321,33 +341,18 @@ impl State {
                 parent.map_or(&run.id, |it| &it.id),
                 parent.map_or(run.run, |it| it.run),
             )),
-            first_run_id: proto::run_text(run.first_run),
-            memo: self.memo(run),
-            versioning_info: Some(self.versioning_info(run)),
-            worker_deployment_name: run
-                .effective_version()
-                .map(|it| self.version_name(it).deployment.to_string())
-                .unwrap_or_default(),
             ..Default::default()
         }
     }
 
-    /// Only what a call started has one.
-    fn memo(&self, run: &Execution) -> Option<Memo> {
-        let start = run.extra.as_ref()?.start.as_ref()?;
-        let start = WorkflowExecutionStartedEventAttributes::decode(&start[..]);
-        start.ok()?.memo
-    }
-
-    fn versioning_info(&self, run: &Execution) -> WorkflowExecutionVersioningInfo {
-        let ran_on = run.ran_on.map(|version| self.version_name(version));
-        WorkflowExecutionVersioningInfo {
-            behavior: super::history::behavior_number(run.behavior),
-            version: ran_on.map(proto::dotted).unwrap_or_default(),
-            deployment_version: ran_on.map(proto::version),
-            versioning_override: run.moved.map(|it| it.message(self)),
-            ..Default::default()
-        }
+    /// What the caller noted at the start.
+    fn memo(&self, run: &Execution) -> Memo {
+        run.extra
+            .as_ref()
+            .and_then(|extra| extra.start.as_ref())
+            .and_then(|bytes| WorkflowExecutionStartedEventAttributes::decode(&bytes[..]).ok())
+            .and_then(|start| start.memo)
+            .unwrap_or_default()
     }
 }
 
@@ -362,6 +367,19 @@ fn refusal(problems: Vec<Problem>) -> Reply {
         None => text,
     };
     Reply::invalid_argument(format!("invalid query: {text}"))
+}
+
+/// The service's words for a grouping by something else.
+fn ungrouped(problems: &[Problem], query: &str) -> Option<Reply> {
+    let problem = problems.first()?;
+    let by = query.get(problem.span.clone())?;
+    (problem.suggestion.as_deref() == Some("ExecutionStatus")
+        && problem.message.contains("groups only by"))
+    .then(|| {
+        Reply::invalid_argument(format!(
+            "invalid query: operation is not supported: 'GROUP BY' clause is not supported for search attribute {by}"
+        ))
+    })
 }
 
 fn filter_type(kind: AttributeType) -> list_filter::AttributeType {

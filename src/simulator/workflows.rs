@@ -623,6 +623,7 @@ fn start_attributes(
         identity: request.identity.clone(),
         retry_policy: request.retry_policy.clone().map(with_defaults),
         attempt: 1,
+        first_workflow_task_backoff: Some(prost_types::Duration::default()),
         cron_schedule: request.cron_schedule.clone(),
         memo: request.memo.clone(),
         search_attributes: request.search_attributes.clone(),
