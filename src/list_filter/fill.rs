@@ -3,6 +3,7 @@
 use std::fmt;
 
 use super::ast::{Expr, Filter, Hole, List, Literal, Operand, Origin, Part, Span};
+use super::values;
 
 /// What a hole stands for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,6 +72,11 @@ pub enum FillError<E> {
         /// The hole.
         hole: Hole,
     },
+    /// A text that begins or ends with `'`: the service takes those off and would look for another one.
+    QuoteAtEnd {
+        /// The hole.
+        hole: Hole,
+    },
 }
 
 impl<E> FillError<E> {
@@ -78,7 +84,9 @@ impl<E> FillError<E> {
     pub fn span(&self) -> Option<Span> {
         match self {
             Self::Resolve(_) => None,
-            Self::WrongKind { hole, .. } | Self::NotFinite { hole } => Some(hole.span),
+            Self::WrongKind { hole, .. } | Self::NotFinite { hole } | Self::QuoteAtEnd { hole } => {
+                Some(hole.span)
+            }
         }
     }
 }
@@ -100,6 +108,12 @@ impl<E: fmt::Display> fmt::Display for FillError<E> {
                 )
             }
             Self::NotFinite { hole } => write!(f, "`{}` is not a finite number", hole.source),
+            Self::QuoteAtEnd { hole } => write!(
+                f,
+                "`{}` begins or ends with a single quote: no List Filter can ask for such a text, since the \
+                 service takes these quotes off",
+                hole.source
+            ),
         }
     }
 }
@@ -233,22 +247,28 @@ impl<E> Filler<'_, E> {
             Operand::Hole(hole) => {
                 let value = self.value(hole, HolePosition::Value)?;
                 Ok(Operand::Literal {
-                    value,
+                    value: askable(value, hole)?,
                     span: hole.span,
                 })
             }
             Operand::Joined { parts, span } => {
                 let mut text = String::new();
+                let mut last = None;
                 for part in parts {
                     match part {
                         Part::Text(part) => text.push_str(part),
                         Part::Hole(hole) => {
                             text.push_str(&plain(self.value(hole, HolePosition::InsideText)?));
+                            last = Some(hole);
                         }
                     }
                 }
+                let value = Literal::Text(text);
                 Ok(Operand::Literal {
-                    value: Literal::Text(text),
+                    value: match last {
+                        Some(hole) => askable(value, hole)?,
+                        None => value,
+                    },
                     span: *span,
                 })
             }
@@ -294,7 +314,7 @@ impl<E> Filler<'_, E> {
             other => return Err(wrong(hole, position, &other)),
         };
         for value in values {
-            let value = finite(value, hole)?;
+            let value = askable(finite(value, hole)?, hole)?;
             into.push(Operand::Literal {
                 value,
                 span: hole.span,
@@ -329,6 +349,16 @@ fn finite<E>(value: Literal, hole: &Hole) -> Result<Literal, FillError<E>> {
             Err(FillError::NotFinite { hole: hole.clone() })
         }
         other => Ok(other),
+    }
+}
+
+/// Refuses a text that the service would change, see [`values::as_asked`].
+fn askable<E>(value: Literal, hole: &Hole) -> Result<Literal, FillError<E>> {
+    match &value {
+        Literal::Text(text) if values::as_asked(text) != text => {
+            Err(FillError::QuoteAtEnd { hole: hole.clone() })
+        }
+        _ => Ok(value),
     }
 }
 

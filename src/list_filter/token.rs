@@ -28,6 +28,9 @@ pub(super) enum Kind {
     End,
 }
 
+/// What the service skips between tokens; other white space is a mistake.
+const SPACES: [char; 4] = [' ', '\n', '\r', '\t'];
+
 /// Longest first: the first that fits is taken.
 const SYMBOLS: &[&str] = &[
     "<=>", "===", "==", "=~", "!~", "<=", ">=", "!=", "<>", "&&", "||", "=", "<", ">", "(", ")",
@@ -46,7 +49,7 @@ pub(super) fn tokenize(text: &str, holes: Holes) -> Result<Vec<Token>, Problem> 
     let mut tokens = Vec::new();
     let mut at = 0;
     loop {
-        at += text[at..].len() - text[at..].trim_start().len();
+        at += text[at..].len() - text[at..].trim_start_matches(SPACES).len();
         let token = next(text, at, holes)?;
         at = token.span.end;
         let end = matches!(token.kind, Kind::End);

@@ -89,6 +89,12 @@ pub(super) fn time(value: &Literal) -> Option<Timestamp> {
     }
 }
 
+/// What the service asks its store for: it takes all single quotes off both ends of a text, whatever the
+/// store (`common/sqlquery.ParseValue` of server 1.32): a text in quotes of its own asks for what is inside.
+pub(super) fn as_asked(text: &str) -> &str {
+    text.trim_matches('\'')
+}
+
 fn rfc3339(text: &str) -> Option<Timestamp> {
     let bytes = text.as_bytes();
     let digits = |range: std::ops::Range<usize>| {
@@ -115,10 +121,22 @@ fn rfc3339(text: &str) -> Option<Timestamp> {
         && digits(14..16)
         && bytes.get(16) == Some(&b':')
         && digits(17..19);
-    if !(shape && zone) {
+    let leap_second = bytes.get(17..19) == Some(b"60");
+    if !(shape && zone) || leap_second {
         return None;
     }
-    text.parse().ok()
+    match text.strip_prefix("9999") {
+        // Later than a timestamp here can be, and all the same after everything.
+        Some(rest) => text
+            .parse()
+            .or_else(|_| {
+                format!("9995{rest}")
+                    .parse()
+                    .map(|_: Timestamp| Timestamp::MAX)
+            })
+            .ok(),
+        None => text.parse().ok(),
+    }
 }
 
 /// The time that was probably meant: the same with `T` and `Z`.

@@ -135,12 +135,23 @@ fn attribute(payload: &Payload) -> Option<AttributeValue> {
         IndexedValueType::Keyword => one(&value).map(AttributeValue::Keyword),
         IndexedValueType::Text => one(&value).map(AttributeValue::Text),
         IndexedValueType::KeywordList => many(&value).map(AttributeValue::KeywordList),
-        IndexedValueType::Int => value.as_i64().map(AttributeValue::Int),
+        IndexedValueType::Int => integer(&value).map(AttributeValue::Int),
         IndexedValueType::Double => value.as_f64().map(AttributeValue::Double),
         IndexedValueType::Bool => value.as_bool().map(AttributeValue::Bool),
         IndexedValueType::Datetime => value.as_str()?.parse().ok().map(AttributeValue::Datetime),
         IndexedValueType::Unspecified => guess(&value),
     }
+}
+
+/// Also where a server writes a large one with an exponent; what is beyond an `i64` is its nearest.
+#[allow(clippy::cast_possible_truncation)] // saturating, as said
+fn integer(value: &serde_json::Value) -> Option<i64> {
+    value.as_i64().or_else(|| {
+        value
+            .as_f64()
+            .filter(|it| it.fract() == 0.0)
+            .map(|it| it as i64)
+    })
 }
 
 fn indexed_type(name: &str) -> IndexedValueType {
@@ -203,6 +214,12 @@ fn guess(value: &serde_json::Value) -> Option<AttributeValue> {
 
 /// One execution; none where the service left out what identifies it.
 pub(super) fn listed(info: WorkflowExecutionInfo) -> Option<Listed> {
+    let closed = info.close_time.is_some();
+    let counters = closed.then(|| counters(&info)).into_iter().flatten();
+    let attributes = attributes(info.search_attributes)
+        .into_iter()
+        .chain(counters)
+        .collect();
     Some(Listed {
         key: key(info.execution?),
         workflow_type: info.r#type.map(|kind| kind.name).unwrap_or_default(),
@@ -214,8 +231,22 @@ pub(super) fn listed(info: WorkflowExecutionInfo) -> Option<Listed> {
             .parent_execution
             .filter(|parent| !parent.workflow_id.is_empty())
             .map(key),
-        attributes: attributes(info.search_attributes),
+        attributes,
     })
+}
+
+/// What Visibility holds from the close on, and a filter can ask for.
+fn counters(
+    info: &WorkflowExecutionInfo,
+) -> impl Iterator<Item = (String, AttributeValue)> + use<> {
+    [
+        ("HistoryLength", info.history_length),
+        ("HistorySizeBytes", info.history_size_bytes),
+        ("StateTransitionCount", info.state_transition_count),
+    ]
+    .into_iter()
+    .filter(|(_, value)| *value > 0)
+    .map(|(name, value)| (name.to_owned(), AttributeValue::Int(value)))
 }
 
 pub(super) fn current_run(info: &WorkflowExecutionInfo) -> Option<CurrentRun> {

@@ -15,6 +15,9 @@ mod batches;
 #[allow(deprecated)] // the service still sends, or takes, the deprecated fields too
 mod deployments;
 mod interrupts;
+mod filter_corpus;
+mod filter_differences;
+mod filters;
 mod overrides;
 mod problems;
 mod reads;

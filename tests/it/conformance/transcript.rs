@@ -46,6 +46,20 @@ impl std::ops::Deref for Notes {
 }
 
 impl Notes {
+    /// Name of the record.
+    pub fn name(&self) -> &'static str {
+        self.name
+    }
+
+    /// What the server said under a label.
+    pub fn recorded(&self, label: &str) -> Option<String> {
+        let text = fs::read_to_string(path_of(self.name)).ok()?;
+        let line = text
+            .lines()
+            .find_map(|line| line.strip_prefix(label)?.strip_prefix(": "));
+        line.map(str::to_owned)
+    }
+
     /// Notes a fact under a label that the test uses once.
     pub fn note(&mut self, label: &str, fact: impl Display) {
         let text = self.alike(&fact.to_string());
@@ -186,9 +200,7 @@ impl Notes {
     }
 
     fn compare(self) {
-        let path = PathBuf::from(env!("CARGO_MANIFEST_DIR"))
-            .join("tests/it/conformance/recorded")
-            .join(format!("{}.txt", self.name));
+        let path = path_of(self.name);
         let said: String = self
             .lines
             .iter()
@@ -217,6 +229,12 @@ impl Notes {
             problems.join("\n")
         );
     }
+}
+
+fn path_of(name: &str) -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/it/conformance/recorded")
+        .join(format!("{name}.txt"))
 }
 
 fn line(label: &str, text: &str) -> String {
