@@ -17,6 +17,7 @@ use tracing_subscriber::filter::LevelFilter;
 use crate::connection::respell;
 use crate::diagnostic::{self, Diagnostic, Kind};
 use crate::document::LARGEST_FILE;
+use crate::report::write_json;
 use crate::runbook::Runbook;
 use crate::ui::{Colours, Ui, start_log};
 
@@ -385,7 +386,8 @@ fn diagnose(problems: &[Diagnostic], ui: &Ui, output: Output, exit: Exit) -> Exi
 /// # Errors
 /// Where stdout cannot be written, other than a closed pipe.
 pub fn print_json(ui: &Ui, value: &serde_json::Value) -> std::io::Result<()> {
-    let mut text = serde_json::to_string_pretty(value)?;
-    text.push('\n');
-    ui.data(&text)
+    ui.write_data(|out| {
+        write_json(value, true, out)?;
+        out.write_all(b"\n")
+    })
 }

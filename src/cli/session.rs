@@ -25,7 +25,7 @@ use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::{self, Holder, Journal, JournalError};
 use crate::plan::Survey;
 use crate::record::{Flags, Record, RunId};
-use crate::report::{Located, LockPlan, holder_lines, unlock_line};
+use crate::report::{Located, LockPlan, holder_lines, unlock_line, write_json};
 use crate::run::kill::KillSwitch;
 use crate::run::{Broken, Display, Interrupts, Loop, Progress, begin};
 use crate::runbook::{
@@ -746,11 +746,12 @@ struct Shown {
 
 impl Display for Shown {
     fn record(&mut self, record: &Record) {
-        if let Some(ui) = &self.stream
-            && let Ok(mut line) = serde_json::to_string(record)
-        {
-            line.push('\n');
-            if let Err(error) = ui.data(&line) {
+        if let Some(ui) = &self.stream {
+            let written = ui.write_data(|out| {
+                write_json(record, false, out)?;
+                out.write_all(b"\n")
+            });
+            if let Err(error) = written {
                 ui.error(
                     &format!("cannot write to stdout: {error}"),
                     Some("the run goes on; its records are in the state file"),

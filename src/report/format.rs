@@ -206,6 +206,72 @@ pub fn shell_word(word: &str) -> Cow<'_, str> {
     }
 }
 
+/// The most that one line, and one cell of a table, shows of somebody's text; JSON has it whole.
+const LONGEST_LINE: usize = 4_000;
+pub(super) const LONGEST_CELL: usize = 1_000;
+/// A line that holds more than this is cut whatever it is: no shell would take it as a command.
+const LONGEST: usize = 120_000;
+
+/// The beginning of a very long text, and how much was cut.
+pub(super) fn clip(text: &str, most: usize) -> Cow<'_, str> {
+    // Bytes are never fewer than characters.
+    if text.len() <= most || text.chars().count() <= most {
+        return Cow::Borrowed(text);
+    }
+    let beginning: String = text.chars().take(most).collect();
+    let cut = text.chars().count() - most;
+    Cow::Owned(format!(
+        "{beginning}… [{} more characters]",
+        number(cut as u64)
+    ))
+}
+
+/// What may reach a terminal: the last door, which all text goes through. Line ends and, where `colour`, this
+/// tool's own styling pass; everything else that could do something is shown as by [`harmless`]; a line
+/// that nobody could read or paste is cut. What was made harmless before is not changed.
+pub fn shield(text: &str, colour: bool) -> Cow<'_, str> {
+    let open = |c: char| c != '\n' && is_harmful(c);
+    if text.len() <= LONGEST && !text.chars().any(open) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            shown.push('\n');
+        }
+        let mut rest = line;
+        let mut safe = String::with_capacity(line.len());
+        while let Some(at) = rest.find(is_harmful) {
+            safe.push_str(&rest[..at]);
+            rest = &rest[at..];
+            let length = match styling(rest) {
+                Some(length) if colour => length,
+                _ => 0,
+            };
+            if length > 0 {
+                safe.push_str(&rest[..length]);
+            } else {
+                let c = rest.chars().next().unwrap_or_default();
+                safe.push_str(&harmless(c.encode_utf8(&mut [0; 4])));
+            }
+            rest = &rest[length.max(rest.chars().next().map_or(1, char::len_utf8))..];
+        }
+        safe.push_str(rest);
+        shown.push_str(&clip(&safe, LONGEST));
+    }
+    Cow::Owned(shown)
+}
+
+/// The length of an SGR sequence (colours, bold) that a text begins with.
+fn styling(text: &str) -> Option<usize> {
+    let inside = text.strip_prefix("\u{1b}[")?;
+    let digits = inside.len()
+        - inside
+            .trim_start_matches(|c: char| c.is_ascii_digit() || c == ';')
+            .len();
+    (digits <= 16 && inside[digits..].starts_with('m')).then_some(2 + digits + 1)
+}
+
 /// Columns that a text takes on a terminal.
 pub fn columns(text: &str) -> usize {
     if is_plain(text) {
@@ -291,7 +357,7 @@ impl Table {
     pub fn row<S: AsRef<str>>(&mut self, cells: impl IntoIterator<Item = S>) {
         let cells = cells
             .into_iter()
-            .map(|cell| harmless(cell.as_ref()).into_owned());
+            .map(|cell| clip(&harmless(cell.as_ref()), LONGEST_CELL).into_owned());
         self.rows.push(cells.collect());
     }
 
@@ -402,6 +468,7 @@ impl Text {
     /// A line; what does not fit goes on below, indented by two more columns.
     pub fn line(&mut self, tone: Tone, line: &str) {
         let line = harmless(line);
+        let line = clip(&line, LONGEST_LINE);
         let indent = line.len() - line.trim_start_matches(' ').len() + 2;
         for line in wrap(&line, indent, self.style) {
             let _ = writeln!(self.text, "{}", self.style.paint(tone, line.trim_end()));

@@ -23,7 +23,7 @@ pub use explain::{Consequence, Explained, Explanation};
 pub use fold::Report;
 pub use format::{
     Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, is_harmful,
-    minute, moment, number, shell_word, time_of_day, wrap,
+    minute, moment, number, shell_word, shield, time_of_day, wrap,
 };
 pub use lock::{LockPlan, LockReport, holder_lines, unlock_line};
 pub use model::{

@@ -5,6 +5,7 @@
 //! harmful character is written as an escape and keeps its value; in CSV and text it is shown as
 //! [`harmless`] shows it.
 
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::io::{self, Write as _};
 
@@ -13,7 +14,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::entry::{Change, State, change, treatment_name};
-use super::format::{columns, harmless, is_harmful, is_plain};
+use super::format::{LONGEST_CELL, clip, columns, harmless, is_harmful, is_plain};
 use super::summary::health_word;
 use crate::decision::Naming;
 use crate::equivalent::{self, At};
@@ -448,7 +449,7 @@ impl Workflows {
         let mut widths = HEADS.map(str::len);
         for row in self.rows() {
             for (width, cell) in widths.iter_mut().zip(cells(&row)) {
-                *width = (*width).max(columns(&harmless(cell)));
+                *width = (*width).max(columns(&clip(&harmless(cell), LONGEST_CELL)));
             }
         }
         write_line(&HEADS, "WHY", &widths, out)?;
@@ -500,6 +501,7 @@ fn write_line(
     let mut line = String::new();
     for (cell, width) in cells.iter().zip(widths) {
         let cell = harmless(cell);
+        let cell = clip(&cell, LONGEST_CELL);
         line.push_str(&cell);
         // A column that is empty throughout has its heading's width: kept, so that columns are stable.
         line.extend(std::iter::repeat_n(
@@ -507,7 +509,7 @@ fn write_line(
             width.saturating_sub(columns(&cell)) + 2,
         ));
     }
-    line.push_str(&harmless(last));
+    line.push_str(&clip(&harmless(last), LONGEST_CELL));
     out.write_all(line.trim_end().as_bytes())?;
     out.write_all(b"\n")
 }
@@ -526,9 +528,15 @@ fn health_name(health: Health) -> &'static str {
     }
 }
 
-/// A field of RFC 4180: in quotes where it holds a comma, a quote, or spaces at its ends; quotes doubled.
+/// A field of RFC 4180: in quotes where it holds a comma, a quote, or spaces at its ends; quotes doubled. What
+/// a spreadsheet would compute gets a `'` before it, which spreadsheets take for "this is text".
 fn write_field(field: &str, out: &mut dyn io::Write) -> io::Result<()> {
-    let field = harmless(field);
+    let computes =
+        field.starts_with(['=', '+', '-', '@', '\t', '\r']) && field.parse::<f64>().is_err();
+    let field = match computes {
+        true => Cow::Owned(format!("'{}", harmless(field))),
+        false => harmless(field),
+    };
     let bare = !field.contains([',', '"']) && !field.starts_with(' ') && !field.ends_with(' ');
     if bare {
         return out.write_all(field.as_bytes());
@@ -648,6 +656,15 @@ mod tests {
             let back = inner.map_or(shown.clone(), |s| s.replace("\"\"", "\""));
             prop_assert_eq!(back, text);
             prop_assert_eq!(inner.is_none(), !shown.contains([',', '"']) && shown.trim() == shown);
+        }
+
+        #[test]
+        fn no_csv_field_is_a_formula(text in "[=+@\t\r-][a-z0-9|!'(]{0,8}") {
+            let mut out = Vec::new();
+            write_field(&text, &mut out).expect("memory");
+            let shown = String::from_utf8(out).expect("UTF-8");
+            let kept = shown.trim_start_matches('"').starts_with('\'') || shown.parse::<f64>().is_ok();
+            prop_assert!(kept, "{}", shown);
         }
 
         #[test]

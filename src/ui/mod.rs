@@ -21,7 +21,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 pub use crate::report::{
     Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, moment,
-    number, shell_word, time_of_day, wrap,
+    number, shell_word, shield, time_of_day, wrap,
 };
 pub use lines::{Line, Narrator};
 pub use live::LiveDisplay;
@@ -198,12 +198,14 @@ impl Ui {
         self.inner.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Writes data to stdout. A closed pipe is no error; a full disk is.
+    /// Writes text for people to stdout. A closed pipe is no error; a full disk is.
     pub fn data(&self, text: &str) -> io::Result<()> {
+        let text = shield(text, self.out_style.colour);
         self.write_data(|out| out.write_all(text.as_bytes()))
     }
 
-    /// Streams data to stdout. A closed pipe ends it without an error.
+    /// Streams data for programs to stdout: JSON and CSV escape by their own rules. A closed pipe ends it
+    /// without an error.
     pub fn write_data(
         &self,
         write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
@@ -232,12 +234,13 @@ impl Ui {
 
     /// Writes text that was laid out for [`Ui::err_style`] to stderr, above the live lines.
     pub fn say(&self, text: &str) {
+        let text = shield(text, self.err_style.colour);
         let mut inner = self.lock();
         if let Some(held) = &mut inner.held {
-            held.push_str(text);
+            held.push_str(&text);
             return;
         }
-        inner.above(text);
+        inner.above(&text);
     }
 
     /// A line to stderr: made harmless, wrapped, painted.
@@ -289,7 +292,7 @@ impl Ui {
         inner
             .bar
             .get_or_insert_with(bar)
-            .set_message(lines.join("\n"));
+            .set_message(shield(&lines.join("\n"), self.err_style.colour).into_owned());
     }
 
     /// Takes the drawn lines away.
@@ -315,7 +318,7 @@ impl Ui {
 
     /// Writes text to stderr although lines are kept back: the prompt's own.
     fn prompt_text(&self, text: &str) {
-        self.lock().above(text);
+        self.lock().above(&shield(text, self.err_style.colour));
     }
 }
 
@@ -445,6 +448,29 @@ mod tests {
         assert_eq!(captured.err(), "");
         ui.release();
         assert_eq!(captured.err(), "later\n");
+    }
+
+    #[test]
+    fn nothing_but_text_and_own_styling_leaves() {
+        let text = "a\u{1b}]0;x\u{7}b\u{9b}2J\u{202e}\u{1b}[1mc\u{1b}[0m\r\n";
+        for colour in [false, true] {
+            let style = Style {
+                colour,
+                ..Style::PLAIN
+            };
+            let (ui, captured) = Ui::captured(style);
+            ui.data(text).expect("memory");
+            ui.say(text);
+            ui.prompt_text(text);
+            let styled = if colour {
+                "\u{1b}[1mc\u{1b}[0m"
+            } else {
+                "\\u{1b}[1mc\\u{1b}[0m"
+            };
+            let shown = format!("a\\u{{1b}}]0;x\\u{{7}}b\\u{{9b}}2J\\u{{202e}}{styled}\\r\n");
+            assert_eq!(captured.out(), shown);
+            assert_eq!(captured.err(), shown.repeat(2));
+        }
     }
 
     #[test]

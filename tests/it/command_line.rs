@@ -17,6 +17,7 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 mod guards;
+mod hostile;
 mod locks;
 mod planning;
 mod secrets;
