@@ -12,7 +12,7 @@ import pytest
 
 from crowd import Crowd, Growth, journal_of, records, recovery, wait
 
-RATE = 12
+RATE = 6
 pytestmark = pytest.mark.timeout(240)
 
 
