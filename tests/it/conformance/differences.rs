@@ -56,10 +56,10 @@ pub const DIFFERENCES: &[Difference] = &[
         test: "problems_first_task",
         label: "taken by",
         simulator: "worker-v2, worker-v3",
-        why: "On the server the next attempt of a first Workflow Task that is being tried again stays with the old \
-              Version, though Describe shows the Override; with one completed task it moves (`problems_replay`). \
-              Until it is known when it moves after all, the simulator moves it. A reset with a move takes it \
-              at once (`problems_reported`).",
+        why: "On the server a first Workflow Task that is being tried again stays with the old Version, though \
+              Describe shows the Override: for as long as was looked (three minutes, attempts 2 to 8, the \
+              Override unset and set again). With one completed task it moves (`problems_replay`), and a reset \
+              with a move takes it at once (`problems_reported`). Why is not known, so the simulator moves it.",
     },
     Difference {
         test: "read_listings",

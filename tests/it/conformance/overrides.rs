@@ -28,7 +28,6 @@ async fn update(
             paths: vec!["versioning_override".to_owned()],
         }),
         identity: TESTER.to_owned(),
-        ..Default::default()
     };
     notes.call("UpdateWorkflowExecutionOptions", request).await
 }

@@ -429,6 +429,7 @@ fn namespaces() {
             ($($rpc:literal $request:ident $response:ident { $($field:ident: $value:expr),* };)*) => {
                 for namespace in ["", "nowhere"] {
                     $(
+                        #[allow(clippy::needless_update)] // some have no other field
                         let request = $request {
                             namespace: namespace.to_owned(),
                             $($field: $value,)*
