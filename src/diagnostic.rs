@@ -4,7 +4,8 @@
 //! Pure; knows nothing of YAML, runbooks or terminals (colour is the caller's choice). Positions are
 //! bytes inside; lines and columns (characters, from 1) outside.
 
-use std::fmt;
+use std::borrow::Cow;
+use std::fmt::{self, Write as _};
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -274,6 +275,40 @@ pub fn nearest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
         .map(|(_, name)| name.to_owned())
 }
 
+/// Whether a character could do something to a terminal or to the reader: controls, and the format
+/// characters that hide, join or turn the text around them (Unicode's Cf, line and paragraph separators).
+pub fn is_harmful(c: char) -> bool {
+    c.is_control()
+        || matches!(c,
+            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// Printable ASCII only: most names, and quick to find out.
+pub(crate) fn is_plain(text: &str) -> bool {
+    text.bytes().all(|b| matches!(b, b' '..=b'~'))
+}
+
+/// Shows what is harmful as an escape (`\n`, `\u{1b}`), and everything else as it is.
+pub fn harmless(text: &str) -> Cow<'_, str> {
+    if is_plain(text) || !text.chars().any(is_harmful) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for c in text.chars() {
+        match c {
+            '\n' => shown.push_str("\\n"),
+            '\r' => shown.push_str("\\r"),
+            '\t' => shown.push_str("\\t"),
+            c if is_harmful(c) => {
+                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
+            }
+            c => shown.push(c),
+        }
+    }
+    Cow::Owned(shown)
+}
+
 /// Orders by file and position, and drops what says the same of the same place twice.
 pub fn sort(diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.sort_by_key(Diagnostic::offset);
@@ -311,7 +346,7 @@ pub fn render(diagnostics: &[Diagnostic], colour: bool, width: usize) -> String 
 }
 
 fn render_one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
-    let mut group = Group::with_title(Level::ERROR.primary_title(diagnostic.message.as_str()));
+    let mut group = Group::with_title(Level::ERROR.primary_title(lines(&diagnostic.message)));
     match (&diagnostic.file, &diagnostic.position) {
         (Some(file), Some(position)) if position.text.is_empty() => {
             let origin = Origin::path(file.as_str())
@@ -327,27 +362,35 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
             let shown_whole =
                 position.text[..position.underline.start].chars().count() + 1 == position.column;
             group = if shown_whole {
-                group.element(snippet.path(file.as_str()))
+                group.element(snippet.path(harmless(file)))
             } else {
-                let origin = Origin::path(file.as_str())
+                let origin = Origin::path(harmless(file))
                     .line(position.line)
                     .char_column(position.column);
                 group.element(origin).element(snippet)
             };
         }
-        (Some(file), None) => group = group.element(Origin::path(file.as_str())),
+        (Some(file), None) => group = group.element(Origin::path(harmless(file))),
         (None, _) => {}
     }
     if let Some(expected) = &diagnostic.expected {
-        group = group.element(Level::NOTE.message(format!("expected {expected}")));
+        group = group.element(Level::NOTE.message(lines(&format!("expected {expected}"))));
     }
     for note in &diagnostic.notes {
-        group = group.element(Level::NOTE.message(note.as_str()));
+        group = group.element(Level::NOTE.message(lines(note)));
     }
     if let Some(suggestion) = &diagnostic.suggestion {
-        group = group.element(Level::HELP.message(format!("did you mean `{suggestion}`?")));
+        group = group.element(Level::HELP.message(lines(&format!("did you mean `{suggestion}`?"))));
     }
     renderer.render(&[group])
+}
+
+/// As [`harmless`]; lines stay lines.
+fn lines(text: &str) -> String {
+    text.split('\n')
+        .map(harmless)
+        .collect::<Vec<_>>()
+        .join("\n")
 }
 
 #[cfg(test)]

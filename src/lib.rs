@@ -45,3 +45,4 @@ pub mod rehearsal;
 pub mod report;
 pub mod ui;
 pub mod cli;
+pub mod guarantees;

@@ -11,6 +11,9 @@ use comfy_table::{CellAlignment, ContentArrangement};
 use jiff::{SignedDuration, Timestamp};
 use unicode_width::UnicodeWidthStr;
 
+use crate::diagnostic::is_plain;
+pub use crate::diagnostic::{harmless, is_harmful};
+
 /// How text is laid out. Fixed in tests, found out by `ui` otherwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Style {
@@ -82,40 +85,6 @@ pub enum Tone {
     Faint,
     /// A heading, a beginning.
     Strong,
-}
-
-/// Whether a character could do something to a terminal or to the reader: controls, and the format
-/// characters that hide, join or turn the text around them (Unicode's Cf, line and paragraph separators).
-pub fn is_harmful(c: char) -> bool {
-    c.is_control()
-        || matches!(c,
-            '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}')
-}
-
-/// Printable ASCII only: most names, and quick to find out.
-pub(super) fn is_plain(text: &str) -> bool {
-    text.bytes().all(|b| matches!(b, b' '..=b'~'))
-}
-
-/// Shows what is harmful as an escape (`\n`, `\u{1b}`), and everything else as it is.
-pub fn harmless(text: &str) -> Cow<'_, str> {
-    if is_plain(text) || !text.chars().any(is_harmful) {
-        return Cow::Borrowed(text);
-    }
-    let mut shown = String::with_capacity(text.len() + 16);
-    for c in text.chars() {
-        match c {
-            '\n' => shown.push_str("\\n"),
-            '\r' => shown.push_str("\\r"),
-            '\t' => shown.push_str("\\t"),
-            c if is_harmful(c) => {
-                let _ = write!(shown, "\\u{{{:x}}}", u32::from(c));
-            }
-            c => shown.push(c),
-        }
-    }
-    Cow::Owned(shown)
 }
 
 /// `1234567` as `1,234,567`.

@@ -14,9 +14,10 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::entry::{Change, State, change, treatment_name};
-use super::format::{LONGEST_CELL, clip, columns, harmless, is_harmful, is_plain};
+use super::format::{LONGEST_CELL, clip, columns, harmless, is_harmful};
 use super::summary::health_word;
 use crate::decision::Naming;
+use crate::diagnostic::is_plain;
 use crate::equivalent::{self, At};
 use crate::record::{Body, Claim, Health, Ordinal, Record, Treatment, Write};
 use crate::survey::WorkflowKey;

@@ -26,7 +26,7 @@ use runbook::survey::{
 };
 use runbook::template;
 use runbook::temporal::Temporal;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use temporalio_protos::temporal::api::common::v1::{Payload, Payloads};
 use temporalio_protos::temporal::api::workflowservice::v1::{
     DescribeNamespaceResponse, GetSystemInfoResponse,
@@ -186,20 +186,24 @@ fn rows() -> Vec<Listed> {
 /// The records of a run that ended, as the tool writes them.
 const BEGINNING: &str = include_str!("beginning.jsonl");
 
+static BEGUN: LazyLock<Vec<Value>> = LazyLock::new(|| {
+    let lines = BEGINNING.lines();
+    lines
+        .map(|line| serde_json::from_str(line).expect("a record"))
+        .collect()
+});
+
 /// A journal: `data` as it is; and as further records, each line made whole, numbered and folded. A
 /// journal is read, or refused, and what was read can be folded, or is refused, and shown.
 pub fn journal(data: &[u8]) {
     let _ = Journal::open_memory(&Memory::of(data.to_vec()), drop);
-    let mut records: Vec<Value> = BEGINNING
-        .lines()
-        .map(|line| serde_json::from_str(line).expect("a record"))
-        .collect();
+    let mut records = BEGUN.clone();
     for line in data.split(|byte| *byte == b'\n') {
-        let Ok(mut record) = serde_json::from_slice::<Value>(line) else {
+        let Ok(mut record) = serde_json::from_slice::<Map<String, Value>>(line) else {
             continue;
         };
-        record["seq"] = json!(records.len() + 1);
-        records.push(record);
+        record.insert("seq".to_owned(), json!(records.len() + 1));
+        records.push(Value::Object(record));
     }
     let bytes: Vec<u8> = records
         .iter()

@@ -24,3 +24,4 @@ mod corpus;
 mod grants;
 mod two_operators;
 mod simulation;
+mod guarantees;
