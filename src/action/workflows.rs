@@ -541,7 +541,7 @@ async fn settle_signal(
         Found::No if look.listed.status.is_open() && in_flight => Err(Problem {
             message: "a Workflow Task is in flight, and the Signal may wait behind it".to_owned(),
             transient: true,
-            not_yet: false,
+            not_yet: true,
         }),
         Found::No => Ok(not_done("its history does not have the Signal")),
     }

@@ -15,6 +15,9 @@ use crate::record::{Body, Deed, Ordinal, Outcome, Settlement, Treatment, Write};
 
 /// Tries of a look that fails for a passing reason.
 pub(super) const LOOK_TRIES: u32 = 5;
+/// Times that a write in doubt is asked about while the service answers that it cannot be known yet: with the
+/// pauses between them about 20 minutes, longer than a Workflow Task is given.
+const NOT_YET_TRIES: u32 = 40;
 
 impl Machine {
     pub(super) fn judged(
@@ -391,9 +394,15 @@ impl Machine {
             .get(&ordinal)
             .map_or(0, |(tries, _)| *tries)
             + 1;
-        // That the service cannot be reached says nothing about a write in doubt: it stays so.
+        // That the service cannot be reached says nothing about a write in doubt: it stays so. An answer
+        // that does not tell is waited for, but not for ever.
         let in_doubt = self.state.ledger.entry(ordinal).life == Life::InDoubt;
-        if problem.transient && (tries < LOOK_TRIES || in_doubt) {
+        let most = match (in_doubt, problem.not_yet) {
+            (true, false) => u32::MAX,
+            (true, true) => NOT_YET_TRIES,
+            (false, _) => LOOK_TRIES,
+        };
+        if problem.transient && tries < most {
             let due = self.now + SignedDuration::from_secs(1 << tries.min(5));
             self.memory.again.insert(ordinal, (tries, due));
             return;
@@ -411,7 +420,10 @@ impl Machine {
             });
             self.check_failures(ordinal);
         } else {
-            let evidence = format!("the service cannot be asked: {}", problem.message);
+            let evidence = match problem.not_yet {
+                true => format!("it cannot be told: {}", problem.message),
+                false => format!("the service cannot be asked: {}", problem.message),
+            };
             self.emit(Body::Settled {
                 ordinal,
                 settlement: Settlement::Unknown,

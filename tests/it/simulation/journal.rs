@@ -45,9 +45,7 @@ pub(crate) struct Claim {
 pub(crate) struct Intent {
     pub(crate) ordinal: u64,
     pub(crate) end: usize,
-    pub(crate) at: String,
     pub(crate) row: String,
-    pub(crate) treatment: String,
     pub(crate) write: Value,
     /// `done`, `skipped`, `refused`, `failed`, `barred`, `not_done`, `unknown`; empty while it is open or in doubt.
     pub(crate) end_state: String,
@@ -123,9 +121,7 @@ impl Told {
                 self.intents.push(Intent {
                     ordinal,
                     end: fact.end,
-                    at: fact.at.clone(),
                     row: text(&fact.body, "row").to_owned(),
-                    treatment: text(&fact.body, "treatment").to_owned(),
                     write: fact.body["write"].clone(),
                     end_state: String::new(),
                     new_run: None,
