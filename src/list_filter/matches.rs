@@ -193,7 +193,7 @@ fn whole_and_real(whole: i64, real: f64) -> Option<Ordering> {
     if real.is_nan() {
         return None;
     }
-    if real >= BEYOND || real < -BEYOND {
+    if !(-BEYOND..BEYOND).contains(&real) {
         return Some(if real > 0.0 {
             Ordering::Less
         } else {

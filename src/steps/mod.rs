@@ -511,6 +511,8 @@ pub(crate) struct Memory {
     pub permits: BTreeMap<Ordinal, (Timestamp, Permit<Write>)>,
     /// Transient failures of a look, by Workflow: tries and when the next one is due.
     pub again: BTreeMap<Ordinal, (u32, Timestamp)>,
+    /// Writes that were found not to have happened, by Workflow.
+    pub fruitless: BTreeMap<Ordinal, u32>,
     /// Why the step at work must halt.
     pub halt: Option<String>,
     /// A round of verification.

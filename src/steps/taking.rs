@@ -15,6 +15,8 @@ use crate::record::{Body, Deed, Ordinal, Outcome, Settlement, Treatment, Write};
 
 /// Tries of a look that fails for a passing reason.
 pub(super) const LOOK_TRIES: u32 = 5;
+/// Writes to one Workflow that came to nothing, in one attachment, before it counts as failed.
+const FRUITLESS_WRITES: u32 = 12;
 /// Times that a write in doubt is asked about while the service answers that it cannot be known yet: with the
 /// pauses between them about 20 minutes, longer than a Workflow Task is given.
 const NOT_YET_TRIES: u32 = 40;
@@ -549,6 +551,32 @@ impl Machine {
             .map_or(0, |part| part.counts.failed + part.counts.unknown)
     }
 
+    /// A write was found not to have happened: the next try waits, longer each time, so that its own reads do
+    /// not use up what the service allows in a second; and not for ever.
+    fn came_to_nothing(&mut self, ordinal: Ordinal) {
+        if self.state.ledger.entry(ordinal).life != Life::Claimed {
+            return;
+        }
+        let times = self.memory.fruitless.entry(ordinal).or_default();
+        *times += 1;
+        if *times < FRUITLESS_WRITES {
+            let due = self.now + SignedDuration::from_secs(1 << (*times).min(5));
+            self.memory.again.insert(ordinal, (0, due));
+            return;
+        }
+        let message = format!("written to {times} times, and each time it did not happen");
+        self.memory.fruitless.remove(&ordinal);
+        let outcome = Outcome::Failed {
+            code: String::new(),
+            message,
+        };
+        self.emit(Body::Outcome {
+            ordinal,
+            row: String::new(),
+            outcome,
+        });
+    }
+
     pub(super) fn settled(
         &mut self,
         ordinal: Ordinal,
@@ -566,6 +594,7 @@ impl Machine {
                 });
                 if !done {
                     self.unhold_canary(ordinal);
+                    self.came_to_nothing(ordinal);
                 }
                 self.check_failures(ordinal);
             }

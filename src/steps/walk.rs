@@ -367,6 +367,12 @@ impl Machine {
             }
         };
         let ids: Vec<String> = steps.iter().map(|step| step.id.clone()).collect();
+        // What `--retry-failed` took up behind its step is for another round, whatever the condition says.
+        let taken_up = !self.all_decided(&ids);
+        let (done, note) = match (done, taken_up) {
+            (true, true) => (false, "some Workflows are taken up again".to_owned()),
+            _ => (done, note),
+        };
         self.emit(Body::Iterated {
             step: id.to_owned(),
             iteration,
@@ -375,7 +381,7 @@ impl Machine {
         });
         if done {
             self.end(&place, StepStatus::Succeeded, output, "");
-        } else if let Some(message) = self.stuck(&ids) {
+        } else if let Some(message) = self.stuck(&ids).filter(|_| !taken_up) {
             self.end(&place, StepStatus::Halted, output, &message);
         } else if self.state.elapsed(id, self.now)
             >= SignedDuration::try_from(*timeout).unwrap_or(SignedDuration::MAX)
@@ -387,6 +393,11 @@ impl Machine {
                 &format!("`{until}` did not hold within its timeout."),
             );
         }
+    }
+
+    fn all_decided(&self, ids: &[String]) -> bool {
+        let mut parts = ids.iter().filter_map(|id| self.state.ledger.part(id));
+        parts.all(crate::ledger::Part::is_settled)
     }
 
     /// Whether only Workflows are left that another round would not recover.

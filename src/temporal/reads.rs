@@ -10,7 +10,6 @@ use temporalio_protos::temporal::api::workflowservice::v1::{
     ListWorkflowExecutionsRequest,
 };
 
-
 use super::{CallError, Cause, Page, Rpc, Temporal, Verdict, convert};
 use crate::survey::{
     Behavior, CurrentRun, Listed, Look, Preflight, Routing, Status, Version, VersionInfo,

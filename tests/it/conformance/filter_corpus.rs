@@ -46,7 +46,7 @@ pub fn filters() -> Vec<String> {
     all.push("Tier = 'a\u{0}b'".to_owned());
     all.push("Tier\u{a0}= 'gold'".to_owned());
     all.push("Tier = 'gold'\u{feff}".to_owned());
-    let mut draw = Draw(0x5EED_0F_F117E5);
+    let mut draw = Draw(0x5EED_0FF1_17E5);
     while all.len() < DRAWN + WRITTEN.lines().count() {
         let depth = draw.below(4);
         let filter = condition(&mut draw, depth);
@@ -83,7 +83,7 @@ pub fn values() -> Vec<String> {
     all.push("日".repeat(300));
     all.push("'".repeat(100));
     all.push("\\".repeat(7));
-    let mut draw = Draw(0x00A1_0E5);
+    let mut draw = Draw(0x000A_10E5);
     while all.len() < VALUES {
         let pieces = 1 + draw.below(6);
         let value: String = (0..pieces).map(|_| draw.one(PIECES)).collect();

@@ -268,8 +268,7 @@ impl<'a> Observer<'a> {
                 .map(|intent| self.told.claim(&self.told.intents[intent]).run.clone());
             let last = looks
                 .filter(|(sent, at, _)| sent.life == call.sent.life && *at <= call.sent.at)
-                .filter(|(.., seen)| claimed.as_ref().is_none_or(|run| *run == seen.run))
-                .next_back();
+                .rfind(|(.., seen)| claimed.as_ref().is_none_or(|run| *run == seen.run));
             let Some((_, at, seen)) = last else {
                 problems.push(format!("{} of {} left without a look", call.kind, call.id));
                 continue;
@@ -407,6 +406,17 @@ impl<'a> Observer<'a> {
         })
     }
 
+    /// Somebody else moved the run again after `deed` had.
+    fn moved_on_by_others(&self, deed: &Deed) -> bool {
+        matches!(deed.did, Did::Moved(_))
+            && self.ran.deeds.iter().any(|other| {
+                other.write.is_none()
+                    && other.run_id == deed.run_id
+                    && other.at >= deed.at
+                    && matches!(other.did, Did::Moved(_))
+            })
+    }
+
     /// What the journal says was done was done, and what was done is in the journal.
     fn the_journal_is_true(&self, problems: &mut Vec<String>) {
         for intent in &self.told.intents {
@@ -424,6 +434,8 @@ impl<'a> Observer<'a> {
                 // Somebody else did it while it was in doubt, and the journal does not say it was this run.
                 ("done", None) if intent.ours != Some(true) && self.was_in_doubt(intent) => {}
                 ("done", None) => problems.push(format!("{what}: done, says the journal")),
+                // What was wanted is not so any more, and nothing tells that it once was.
+                ("not_done", Some(deed)) if self.moved_on_by_others(deed) => {}
                 ("not_done" | "failed" | "refused" | "skipped" | "barred", Some(deed)) => {
                     problems.push(format!(
                         "{what}: {}, says the journal, and the service did it at {}",
@@ -582,11 +594,12 @@ impl<'a> Observer<'a> {
                         users.retain(|user| Some(*user) != fact.ordinal());
                     }
                 }
-                "outcome" if fact.body["outcome"]["is"] != "done" => {
-                    if fact.body["outcome"]["is"] != "unknown" {
-                        for users in used.values_mut() {
-                            users.retain(|user| Some(*user) != fact.ordinal());
-                        }
+                "outcome"
+                    if fact.body["outcome"]["is"] != "done"
+                        && fact.body["outcome"]["is"] != "unknown" =>
+                {
+                    for users in used.values_mut() {
+                        users.retain(|user| Some(*user) != fact.ordinal());
                     }
                 }
                 _ => {}

@@ -78,10 +78,10 @@ fn candidates(case: &Case) -> Vec<Case> {
         }
     }
     for index in 0..case.lives.len() {
-        with(&|it| drop(it.lives.remove(index)));
+        with(&|it| _ = it.lives.remove(index));
         let life = &case.lives[index];
         for mishap in 0..life.mishaps.len() {
-            with(&|it| drop(it.lives[index].mishaps.remove(mishap)));
+            with(&|it| _ = it.lives[index].mishaps.remove(mishap));
         }
         let plain = Life {
             death: life.death.clone(),
@@ -94,13 +94,13 @@ fn candidates(case: &Case) -> Vec<Case> {
         }
     }
     for index in 0..case.faults.len() {
-        with(&|it| drop(it.faults.remove(index)));
+        with(&|it| _ = it.faults.remove(index));
     }
     for index in 0..case.doubles.len() {
-        with(&|it| drop(it.doubles.remove(index)));
+        with(&|it| _ = it.doubles.remove(index));
     }
     for index in 0..case.world.operators.len() {
-        with(&|it| drop(it.world.operators.remove(index)));
+        with(&|it| _ = it.world.operators.remove(index));
     }
     if !case.world.controllers.is_empty() {
         with(&|it| it.world.controllers.clear());
