@@ -30,7 +30,7 @@ use case::Case;
 use drive::{Exit, Ran};
 
 /// Seeds that `cargo test` runs, where nothing else is asked for.
-const SEEDS: u64 = 1_000;
+const SEEDS: u64 = 2_000;
 /// Failing seeds that are made small and printed.
 const SHOWN: usize = 5;
 
