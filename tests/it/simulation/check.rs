@@ -607,13 +607,25 @@ impl<'a> Observer<'a> {
         }
     }
 
+    /// A step that a batch job does has the scope that its first job had: what comes later is not in it, and
+    /// the question says so.
+    fn is_frozen(&self, step: &str, durable: usize) -> bool {
+        let by_job = |step: &super::case::Step| matches!(step.does, Does::Take { batch: true, .. });
+        self.case.book.step(step).is_some_and(by_job)
+            && self
+                .told
+                .facts
+                .iter()
+                .any(|fact| fact.kind() == "job" && fact.step() == step && fact.end <= durable)
+    }
+
     /// What the last listing of a step showed is in the journal under that step, where the run ended well.
     fn nothing_lost(&self, problems: &mut Vec<String>) {
         if !self.has_succeeded() {
             return;
         }
         for (step, (durable, rows)) in self.last_listings() {
-            if self.scope_of(&step).is_none() {
+            if self.scope_of(&step).is_none() || self.is_frozen(&step, durable) {
                 continue;
             }
             for (id, run, kind) in rows {
