@@ -1,8 +1,8 @@
 //! What this tool guarantees: each with what it rests on, the tests that show it, and what it does not cover.
 //!
-//! The README has the short form. `tests/it/guarantees.rs` holds that each part names tests, that those
-//! tests exist, and that the README names the same guarantees. `it` and `lib` are the tests of this crate, `live`
-//! those on a real Temporal server.
+//! The README has the short form. `tests/it/guarantees.rs` holds that each part names tests, that those tests exist,
+//! and that the README names the same guarantees. `it` and `lib` are the tests of this crate, `live` those on a real
+//! Temporal server.
 //!
 //! # A write is sent once
 //!
@@ -12,31 +12,32 @@
 //! Rests on: a reset is not idempotent; calls with one request id make a run each (measured on server 1.32). So the
 //! official client's retries are bypassed, and each call has one outcome.
 //!
-//! Shown by: `it::conformance::resets::request_ids_do_not_protect`,
-//! `it::service::no_layer_retries_a_write`, `it::service::network::over_tcp_no_layer_retries_a_write`,
-//! `it::simulation::planted::a_blind_retry_is_found`.
+//! Shown by: `it::conformance::resets::request_ids_do_not_protect`, `it::service::no_layer_retries_a_write`,
+//! `it::service::network::over_tcp_no_layer_retries_a_write`, `it::simulation::planted::a_blind_retry_is_found`.
 //!
 //! Does not cover: a proxy between this tool and the service that repeats requests by itself. The Workflow is then
 //! reset twice by one call; the ledger names one of the runs.
 //!
 //! # A write is announced before it leaves
 //!
-//! What is about to be done is in the state file, forced to the disk, before the request leaves. A run killed at
-//! any instant knows afterwards which writes may have happened.
+//! What is about to be done is in the state file, forced to the disk, before the request leaves. A run killed at any
+//! instant knows afterwards which writes may have happened.
 //!
 //! Rests on: `fdatasync` of the file, and `fsync` of its folder when it is made.
 //!
-//! Shown by: `it::simulation::the_promises_are_kept`, `it::simulation::planted::an_outcome_before_its_intent_is_found`,
-//! `it::simulation::planted::a_skipped_fsync_is_found`, `it::rehearsal::killed_before_and_after_every_effect_nothing_is_done_twice_or_lost`,
+//! Shown by: `it::simulation::the_promises_are_kept`,
+//! `it::simulation::planted::an_outcome_before_its_intent_is_found`,
+//! `it::simulation::planted::a_skipped_fsync_is_found`,
+//! `it::rehearsal::killed_before_and_after_every_effect_nothing_is_done_twice_or_lost`,
 //! `live::test_killed::test_fifty_kills_and_a_resume_reset_everything_once`.
 //!
 //! Does not cover: a disk that says it has written and has not.
 //!
 //! # Doubt is settled by asking
 //!
-//! A write whose answer did not come, or says nothing about whether it happened, is in doubt. Ten seconds after
-//! its deadline the service is asked: `reset_run_id` of the base run, the Versioning Override, the request id of a
-//! start or a Signal, the batch job's id. Only what is found not to have happened is decided anew, from a new look.
+//! A write whose answer did not come, or says nothing about whether it happened, is in doubt. Ten seconds after its
+//! deadline the service is asked: `reset_run_id` of the base run, the Versioning Override, the request id of a start
+//! or a Signal, the batch job's id. Only what is found not to have happened is decided anew, from a new look.
 //!
 //! Rests on: a base run that was reset, also a closed one, names the newest run that came of it.
 //!
@@ -52,15 +53,17 @@
 //!
 //! # A write rests on a look
 //!
-//! Before a write the Workflow itself is asked, by Describe and where needed by its history, and the request leaves at
-//! most two seconds after that was asked (where the service is slower to answer, ten). A look that grew older,
-//! because the process was suspended or the machine slept, is taken again. What somebody else did meanwhile is
-//! found, and skipped.
+//! Before a write the Workflow itself is asked, by Describe and where needed by its history, and the request leaves
+//! at most two seconds after that was asked (where the service is slower to answer, ten). A look that grew older,
+//! because the process was suspended or the machine slept, is taken again. What somebody else did meanwhile is found,
+//! and skipped.
 //!
 //! Rests on: Describe reads the mutable state, Visibility is a copy that lags.
 //!
-//! Shown by: `it::simulation::planted::a_stale_look_is_found`, `it::simulation::planted::a_row_chosen_before_the_look_is_found`,
-//! `it::simulation::planted::trusting_visibility_is_found`, `live::test_suspended::test_what_was_seen_before_it_slept_is_looked_at_again`,
+//! Shown by: `it::simulation::planted::a_stale_look_is_found`,
+//! `it::simulation::planted::a_row_chosen_before_the_look_is_found`,
+//! `it::simulation::planted::trusting_visibility_is_found`,
+//! `live::test_suspended::test_what_was_seen_before_it_slept_is_looked_at_again`,
 //! `it::command_line::locks::without_a_lock_the_look_keeps_the_second_tool_away`.
 //!
 //! Does not cover: the time between the look and the write. Temporal has no compare-and-set; what somebody else does
@@ -72,8 +75,8 @@
 //! A Signal reaches a Workflow ID once a step, whichever of its runs took it. A batch job starts once an iteration. A
 //! program that is not idempotent is never run again by itself.
 //!
-//! Rests on: a request id that the run of the tool, the step and the Workflow give; a job id that the iteration gives.
-//! A reset makes a run that has forgotten request ids, hence the Workflow ID.
+//! Rests on: a request id that the run of the tool, the step and the Workflow give; a job id that the iteration
+//! gives. A reset makes a run that has forgotten request ids, hence the Workflow ID.
 //!
 //! Shown by: `it::conformance::interrupts::a_reset_forgets_request_ids`,
 //! `it::interrupt::wherever_a_campaign_is_killed_each_gets_one_signal`,
@@ -92,8 +95,8 @@
 //!
 //! Rests on: a Workflow ID has one running Workflow, and a start with conflict policy FAIL is refused by the service.
 //!
-//! Shown by: `it::conformance::starts::an_id_that_is_taken`,
-//! `live::test_two_resumes::test_ten_resumes_at_once`, `it::command_line::locks::the_second_is_refused_until_the_first_has_ended`,
+//! Shown by: `it::conformance::starts::an_id_that_is_taken`, `live::test_two_resumes::test_ten_resumes_at_once`,
+//! `it::command_line::locks::the_second_is_refused_until_the_first_has_ended`,
 //! `it::command_line::locks::killed_while_it_takes_or_gives_back_its_lock_it_goes_on`,
 //! `it::two_operators::with_a_lock_one_of_two_is_refused_and_nothing_is_reset_twice`,
 //! `live::test_lock::test_of_two_at_once_one_wins`.
@@ -124,12 +127,13 @@
 //!
 //! Rests on: a checksum a line, and records numbered without a gap.
 //!
-//! Shown by: `lib::journal::tests::a_changed_last_line_is_damage`, `lib::journal::tests::missing_and_repeated_lines_are_damage`,
+//! Shown by: `lib::journal::tests::a_changed_last_line_is_damage`,
+//! `lib::journal::tests::missing_and_repeated_lines_are_damage`,
 //! `lib::journal::tests::other_files_and_other_versions_are_refused`, `it::corpus::journals`.
 //!
 //! Does not cover: a file that was cut short between two lines, or put back from an older copy, while no run used it;
-//! and somebody who changes a line and makes its checksum fit (`it::corpus::journals` folds such lines, and none makes
-//! the tool fall over).
+//! and somebody who changes a line and makes its checksum fit (`it::corpus::journals` folds such lines, and none
+//! makes the tool fall over).
 //!
 //! # Without a record nothing is written
 //!
@@ -138,21 +142,24 @@
 //!
 //! Rests on: no effect leaves before its intent was committed, and a commit that fails ends the process.
 //!
-//! Shown by: `it::crashes::a_run_that_is_starved_or_interrupted_goes_on`, `live::test_full_disk::test_no_file_may_grow_any_more`,
-//! `live::test_journal_taken::test_who_follows_the_hint_goes_on`, `live::test_journal_taken::test_nobody_goes_on_with_one_that_was_cut`.
+//! Shown by: `it::crashes::a_run_that_is_starved_or_interrupted_goes_on`,
+//! `live::test_full_disk::test_no_file_may_grow_any_more`,
+//! `live::test_journal_taken::test_who_follows_the_hint_goes_on`,
+//! `live::test_journal_taken::test_nobody_goes_on_with_one_that_was_cut`.
 //!
 //! Does not cover: writes that had left when the file was taken away
 //! (`live::test_journal_taken::test_who_follows_the_hint_goes_on`).
 //!
 //! # Nothing is lost
 //!
-//! Every Workflow that a listing showed ends as recovered, skipped, refused, failed or released, with a reason, or the
-//! run says that it is not finished. The listing is repeated until a full pass brings nothing new.
+//! Every Workflow that a listing showed ends as recovered, skipped, refused, failed or released, with a reason, or
+//! the run says that it is not finished. The listing is repeated until a full pass brings nothing new.
 //!
 //! Rests on: new rows sort to the front while pages are read and are missed in that pass.
 //!
 //! Shown by: `it::simulation::the_promises_are_kept`, `it::simulation::planted::a_replayed_page_is_found`,
-//! `it::simulation::planted::a_claim_that_is_never_released_is_found`, `live::test_recover::test_everything_is_recovered_once`.
+//! `it::simulation::planted::a_claim_that_is_never_released_is_found`,
+//! `live::test_recover::test_everything_is_recovered_once`.
 //!
 //! Does not cover: a Workflow that Visibility never shows; nor one whose first Workflow Task never completed and that
 //! has no Override, which carries no Version and follows the Current one.
@@ -180,15 +187,16 @@
 //!
 //! Shown by: `it::grants::another_target_in_a_later_round_is_asked_about_before_anything_goes_there`,
 //! `it::grants::an_old_answer_is_renewed_before_the_next_write`,
-//! `it::grants::a_job_that_waited_longer_than_its_grant_is_asked_about_again_before_it_starts`, `it::simulation::the_promises_are_kept`.
+//! `it::grants::a_job_that_waited_longer_than_its_grant_is_asked_about_again_before_it_starts`,
+//! `it::simulation::the_promises_are_kept`.
 //!
 //! Does not cover: what a batch job of the service does to Workflows that match its query only after it was counted;
 //! the question says so (`it::batch::the_question_says_what_the_service_does_not`).
 //!
 //! # Guards hold whoever agrees
 //!
-//! Namespaces, addresses, actions and counts that a runbook's `guards:` rule out are refused before the first call, or
-//! when they are counted, with the rule and its line.
+//! Namespaces, addresses, actions and counts that a runbook's `guards:` rule out are refused before the first call,
+//! or when they are counted, with the rule and its line.
 //!
 //! Rests on: guards are written out; no parameter reaches them, and the plan in the state file holds them.
 //!
@@ -206,19 +214,21 @@
 //! Rests on: the query is parsed once, and values go into its tree, not into its text.
 //!
 //! Shown by: `it::corpus::expressions`, `it::corpus::list_filters`,
-//! `it::conformance::filters::filters_of_every_form_find_the_same_rows`, `live::test_quiet::test_a_hostile_value_matches_nothing`.
+//! `it::conformance::filters::filters_of_every_form_find_the_same_rows`,
+//! `live::test_quiet::test_a_hostile_value_matches_nothing`.
 //!
 //! Does not cover: on SQLite a value with a backslash or a double quote matches nothing, so such values are compared
 //! here (`it::conformance::filters::awkward_values_are_found_by_themselves`).
 //!
 //! # Visibility only says where to look
 //!
-//! What is listed is never taken for what is: a decision rests on the look, and what could not be found out is
-//! said to be unknown.
+//! What is listed is never taken for what is: a decision rests on the look, and what could not be found out is said
+//! to be unknown.
 //!
 //! Rests on: Visibility lags by seconds, and `TemporalReportedProblems` by a minute.
 //!
-//! Shown by: `it::simulation::planted::trusting_visibility_is_found`, `it::service::reads::a_preflight_says_what_it_could_not_find_out`,
+//! Shown by: `it::simulation::planted::trusting_visibility_is_found`,
+//! `it::service::reads::a_preflight_says_what_it_could_not_find_out`,
 //! `it::conformance::transcript::a_difference_must_be_known_and_differ`.
 //!
 //! Does not cover: counts in a question are Visibility's, and said to be
@@ -226,16 +236,20 @@
 //!
 //! # Drained is not recovered
 //!
-//! Healthy is only a Workflow that completed a Workflow Task on its target; an idle one is unproven, and is said to be.
+//! Healthy is only a Workflow that completed a Workflow Task on its target; an idle one is unproven, and is said to
+//! be.
 //!
 //! Rests on: drainage counts by an attribute that an Override flips at once, while a started task stays with its old
 //! Worker until it times out.
 //!
-//! Shown by: `it::conformance::deployments::drainage`, `it::simulation::planted::drained_taken_for_recovered_is_found`, `it::rehearsal::every_scenario_of_the_flagship_holds`,
-//! `live::test_recover::test_then_every_workflow_ends_well`.
+//! Shown by: `it::conformance::deployments::drainage`,
+//! `it::simulation::planted::drained_taken_for_recovered_is_found`,
+//! `it::rehearsal::every_scenario_of_the_flagship_holds`, `live::test_recover::test_then_every_workflow_ends_well`.
 //!
 //! Does not cover: an idle Workflow proves itself only at its next event
-//! (`it::rehearsal::every_scenario_of_the_flagship_holds`).
+//! (`it::rehearsal::every_scenario_of_the_flagship_holds`). One that keeps failing in its very first Workflow Task is
+//! not moved by an Override on server 1.32, only by a reset; verification names it
+//! (`it::conformance::problems::an_override_on_a_first_task_that_fails`).
 //!
 //! # What comes from outside is shown harmlessly
 //!
@@ -244,7 +258,8 @@
 //!
 //! Rests on: one function that all text for a terminal passes, and fuzzed parsers.
 //!
-//! Shown by: `it::corpus::yaml`, `it::corpus::histories`, `it::corpus::payloads`, `it::language::hostile_files_are_refused_quickly`.
+//! Shown by: `it::corpus::yaml`, `it::corpus::histories`, `it::corpus::payloads`,
+//! `it::language::hostile_files_are_refused_quickly`.
 //!
 //! Does not cover: what another program makes of a file that `--output json` or CSV was written to.
 //!

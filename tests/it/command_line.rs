@@ -148,7 +148,7 @@ impl Home {
             })
     }
 
-    /// The newest journal.
+    /// The one that was written to last: names tell runs apart that began in the same second, and not their order.
     fn journal(&self) -> PathBuf {
         let mut journals: Vec<PathBuf> = std::fs::read_dir(self.path().join("state/runbook"))
             .expect("a state folder")
@@ -158,7 +158,8 @@ impl Home {
                     .is_some_and(|extension| extension == "jsonl")
             })
             .collect();
-        journals.sort();
+        let written = |path: &PathBuf| path.metadata().and_then(|facts| facts.modified());
+        journals.sort_by_key(|path| written(path).expect("a time"));
         journals.pop().expect("a journal")
     }
 
