@@ -106,7 +106,7 @@ class SecureServer(Server):
     def _start(self) -> None:
         dynamic, config = self.folder / "dynamic.yaml", self.folder / "server.yaml"
         dynamic.write_text(server.DYNAMIC)
-        text = server.CONFIG.format(ports=self.ports, dynamic=dynamic)
+        text = server.CONFIG.format(ports=self.ports, dynamic=dynamic, **server.IN_MEMORY)
         public = text.index("publicClient:")
         text = text[:public] + text[text.index("\n", public) + 1 :]
         internal = "  internal-frontend: {{ rpc: {{ grpcPort: {0}, membershipPort: {1}, bindOnIP: 127.0.0.1 }} }}\n"

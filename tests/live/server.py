@@ -70,6 +70,9 @@ publicClient: {{ hostPort: "127.0.0.1:{ports[0]}" }}
 dynamicConfigClient: {{ filepath: "{dynamic}", pollInterval: 60s }}
 """
 
+# Where a server holds what it is told: gone with the process, unless it is `on_disk`.
+IN_MEMORY = {"database": "runbook", "attributes": "mode: memory, cache: shared"}
+
 # A poller's memory below the 60 s of a long poll would delete a Version under a live Worker.
 DYNAMIC = """
 matching.wv.VersionDrainageStatusVisibilityGracePeriod: [ { value: 10s } ]
@@ -142,10 +145,10 @@ class Server:
     def _start(self) -> None:
         dynamic, config = self.folder / "dynamic.yaml", self.folder / "server.yaml"
         dynamic.write_text(self.dynamic)
-        database = self.folder / "temporal.db" if self.on_disk else "runbook"
         # `setup` makes the tables, and does not mind that they are there.
-        attributes = "mode: rwc, setup: true" if self.on_disk else "mode: memory, cache: shared"
-        config.write_text(CONFIG.format(ports=self.ports, dynamic=dynamic, database=database, attributes=attributes))
+        in_a_file = {"database": self.folder / "temporal.db", "attributes": "mode: rwc, setup: true"}
+        store = in_a_file if self.on_disk else IN_MEMORY
+        config.write_text(CONFIG.format(ports=self.ports, dynamic=dynamic, **store))
         binary = os.environ.get("RUNBOOK_TEMPORAL_SERVER") or str(cache_folder() / "bin" / "server")
         self.process = subprocess.Popen(
              ["nice", binary, "--config-file", str(config), "--allow-no-auth", "start"],

@@ -70,11 +70,17 @@ async fn routing(notes: &mut Notes, label: &str) {
     notes.note(label, format!("{config}; {}", versions.join(", ")));
 }
 
-/// Waits for the status of a Version.
-async fn becomes(stage: &Stage, build: &str, status: Status) {
+/// Waits for the status of a Version, also in the summary that its deployment has of it, which comes later.
+async fn becomes(stage: &Stage, wanted: &str, status: Status) {
     stage
-        .until(&format!("{build} to be {status:?}"), async || {
-            (stage.version_status(build).await == Some(status)).then_some(())
+        .until(&format!("{wanted} to be {status:?}"), async || {
+            if stage.version_status(wanted).await != Some(status) {
+                return None;
+            }
+            let info = described(stage).await.worker_deployment_info?;
+            let mut summaries = info.version_summaries.iter();
+            let summary = summaries.find(|it| build(it.deployment_version.as_ref()) == wanted)?;
+            (summary.status() == status).then_some(())
         })
         .await;
 }
