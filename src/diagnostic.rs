@@ -355,7 +355,7 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
             group = group.element(origin);
         }
         (Some(file), Some(position)) => {
-            let snippet = Snippet::source(position.text.as_str())
+            let snippet = Snippet::source(stand_in(&position.text))
                 .line_start(position.line)
                 .fold(false)
                 .annotation(AnnotationKind::Primary.span(position.underline.clone()));
@@ -383,6 +383,22 @@ fn render_one(renderer: &Renderer, diagnostic: &Diagnostic) -> String {
         group = group.element(Level::HELP.message(lines(&format!("did you mean `{suggestion}`?"))));
     }
     renderer.render(&[group])
+}
+
+/// A source line without what would do something to a terminal: each such character gives way to one that is
+/// as long, so that the underline stays where it is. ASCII controls are the renderer's.
+fn stand_in(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        match c.len_utf8() {
+            2.. if !is_harmful(c) => shown.push(c),
+            1 => shown.push(c),
+            2 => shown.push('·'),
+            3 => shown.push('\u{fffd}'),
+            _ => shown.push_str("\u{fffd}?"),
+        }
+    }
+    shown
 }
 
 /// As [`harmless`]; lines stay lines.
