@@ -98,6 +98,8 @@ class Pair:
         for where, job in zip((self.simulated, self.real), started):
             of = ("batch", "describe", "--job-id", job["batchJobId"])
             self.stage.until(lambda: where.run(*of, "--output", "json").data().get("closeTime"), "the job's end")
+            # One job at a time is counted by Visibility, which shows its end later than the job itself.
+            self.stage.until(lambda: listed_as_over(where, job["batchJobId"]), "the job's end to be listed")
             ends.append((read(where.run(*of, "--output", "json")), table(where.run(*of).stdout)))
         self.alike(differences(ends[0][0], ends[1][0]), arguments)
         assert ends[0][1] == ends[1][1], ends
@@ -135,6 +137,11 @@ class Pair:
             self.used.update(names)
             left += [] if names else [line]
         assert not left, f"temporal {' '.join(arguments)}\n" + "\n".join(left)
+
+
+def listed_as_over(where: TemporalCli, job: str) -> bool:
+    jobs = {each["jobId"]: each["state"] for each in where.run("batch", "list", "--output", "json").data()}
+    return jobs.get(job, "BATCH_OPERATION_STATE_RUNNING") != "BATCH_OPERATION_STATE_RUNNING"
 
 
 def read(answer: Answer) -> Any:
