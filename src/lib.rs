@@ -9,7 +9,7 @@
 //! [`record`]s into [`ledger`] and [`steps`], which name the next effects; everything up to there is
 //! pure: no I/O, no clock, no async. Below [`clock`] the world begins: [`temporal`] calls the service
 //! (or the [`simulator`], which is served behind the same client), [`action`] has the only effects,
-//! [`journal`] makes records durable, [`run`] is the loop. [`report`] and [`ui`] show records and call
+//! [`journal`] makes records durable, [`run`] is the loop, [`api`] lets others look on and answer. [`report`] and [`ui`] show records and call
 //! nothing.
 
 pub mod sabotage;
@@ -43,6 +43,7 @@ pub mod journal;
 pub mod run;
 pub mod rehearsal;
 pub mod report;
+pub mod api;
 pub mod ui;
 pub mod cli;
 pub mod guarantees;

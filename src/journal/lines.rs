@@ -5,7 +5,7 @@
 //! that no change to any byte of a line goes unnoticed, and a line is parsed once.
 //! Streams: memory does not grow with the file. Knows no locks and does not change a file.
 
-use std::io::{self, BufRead};
+use std::io::{self, BufRead, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::vec;
 
@@ -260,6 +260,25 @@ impl<R: BufRead> Records<R> {
 
     fn error(&self, kind: ErrorKind) -> JournalError {
         JournalError::new(&self.path, kind)
+    }
+}
+
+impl<R: BufRead + Seek> Records<R> {
+    /// Goes on after the end, with what was written since: a torn last line is read again from its beginning. After
+    /// an error there is nothing to go on with.
+    pub(super) fn go_on(&mut self) -> Result<(), JournalError> {
+        if let Some(torn) = self.torn.take() {
+            let back = self.from.seek(SeekFrom::Start(torn.offset));
+            back.map_err(|source| self.io(source))?;
+            self.number -= 1;
+        }
+        self.over = false;
+        Ok(())
+    }
+
+    /// Whether the next record is already in memory.
+    pub(super) fn has_pending(&self) -> bool {
+        self.pending.len() > 0
     }
 }
 

@@ -10,6 +10,7 @@
 //! [`Holder::here`], because the kernel's lock may not reach across hosts.
 
 mod error;
+mod follow;
 mod holder;
 mod lines;
 mod medium;
@@ -24,6 +25,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub use error::{ErrorKind, JournalError};
+pub use follow::Follower;
 pub use holder::{Holder, running};
 pub use lines::{Records, Torn};
 pub use medium::{Fault, Memory};
