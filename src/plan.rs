@@ -1,7 +1,11 @@
 //! Runbook + parameters + survey of the live service → [`Plan`]; its digest.
 //!
 //! Pure. A plan is plain data: it goes whole into the first record of the journal, so that resuming
-//! never reads a file again that may have changed. It holds no secret.
+//! never reads a file again that may have changed. It holds no secret. [`saved`] is a plan as a file, to be
+//! reviewed and carried out later; [`moved`] says what is not as it was by then.
+
+pub mod moved;
+pub mod saved;
 
 use std::collections::BTreeMap;
 
@@ -353,6 +357,11 @@ impl Plan {
             .iter()
             .map(|byte| format!("{byte:02x}"))
             .collect()
+    }
+
+    /// As one record of a journal begins with: whether `plan` is this one.
+    pub fn is_of(&self, plan: &serde_json::Value) -> bool {
+        plan.get("digest").and_then(serde_json::Value::as_str) == Some(&self.digest)
     }
 
     /// Whether the digest is that of the content.

@@ -6,7 +6,7 @@
 //!
 //! Changes: 1.0 first format; 1.1 `asked` says by its terms what a yes is given for (a grant of before
 //! covers nothing, and is asked for again); 1.2 locks: `locking`, `locked`, `lock_refused`, `lock_lost`, `unlocking`
-//! and `unlocked`.
+//! and `unlocked`; 1.3 `opened` names the saved plan that the run carries out.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -25,7 +25,7 @@ use crate::selection::reader::Cursor;
 use crate::survey::{BatchState, Override, Status, Version, WorkflowKey};
 
 /// Major and minor version of the format. A reader takes any minor of its major.
-pub const FORMAT: Format = Format { major: 1, minor: 2 };
+pub const FORMAT: Format = Format { major: 1, minor: 3 };
 
 /// A format's version.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -702,6 +702,19 @@ pub enum RunStatus {
     Halted,
 }
 
+/// A saved plan that a run carries out.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct SavedFrom {
+    /// Over the whole file.
+    pub digest: String,
+    /// When the service was read for it.
+    pub made: Timestamp,
+    /// Who made it.
+    pub user: String,
+    /// On which host.
+    pub host: String,
+}
+
 /// The facts.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
@@ -720,6 +733,9 @@ pub enum Body {
         dry: bool,
         /// Whether time and service are simulated.
         rehearsal: bool,
+        /// The file that the plan came from, where it was saved before.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        saved: Option<SavedFrom>,
     },
     /// Somebody runs it now.
     Attached {

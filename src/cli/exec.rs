@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::parameters::ParameterFlags;
+use super::saved::{self, Subject};
 use super::session::{self, Session, Steering};
 use super::{Exit, Output};
 use crate::action::World;
@@ -24,8 +25,8 @@ const LOOKS: usize = 20;
 /// Carry out a runbook: plan, then its steps in order, with a journal that can be resumed
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The runbook; `-` is stdin
-    #[arg(value_name = "FILE")]
+    /// The runbook, `-` is stdin; or a plan that `runbook plan --out` saved: it is carried out as it was reviewed, once
+    #[arg(value_name = "FILE|PLAN")]
     pub file: PathBuf,
     /// Parameters
     #[command(flatten)]
@@ -59,19 +60,30 @@ async fn exec(
     output: Output,
     mut interrupts: Interrupts,
 ) -> Result<Exit, Exit> {
-    let runbook = Arc::new(super::load(&arguments.file, ui, output)?);
+    let Subject { runbook, saved } = saved::load(&arguments.file, ui, output)?;
+    let (runbook, saved) = (Arc::new(runbook), saved.as_ref());
     let flags = arguments
         .steering
         .flags(&runbook)
         .map_err(|problems| super::invalid(&problems, ui, output))?;
-    let parameters = session::unless_interrupted(
-        &mut interrupts,
-        None,
-        ui,
-        session::parameters(&runbook, &arguments.parameters, ui, output),
-    )
-    .await?;
-    let settings = session::guarded(&runbook, &arguments.connection, ui, output)?;
+    let parameters = async {
+        let given = &arguments.parameters;
+        match saved {
+            Some(saved) => saved.parameters(&runbook, given, ui, output).await,
+            None => session::parameters(&runbook, given, ui, output).await,
+        }
+    };
+    let parameters = session::unless_interrupted(&mut interrupts, None, ui, parameters).await?;
+    let settings = match saved {
+        Some(saved) => saved.settings(&runbook, &arguments.connection, ui, output)?,
+        None => session::guarded(&runbook, &arguments.connection, ui, output)?,
+    };
+    if let Some(saved) = saved {
+        saved.hint_if_edited(ui);
+        if !arguments.dry_run {
+            saved.once(arguments.state.as_deref(), ui)?;
+        }
+    }
     let clock = Clock::real();
     let now = clock.now();
     let run = session::new_run(now);
@@ -90,15 +102,24 @@ async fn exec(
         let looks = if arguments.dry_run { LOOK_LIMIT } else { LOOKS };
         let survey = session::survey(&world, &runbook, &parameters, looks, ui, output).await?;
         session::within_guards(&survey, &runbook, &flags.skip_rows, |_| 0, ui, output)?;
+        let mut notes = Vec::new();
+        if let Some(saved) = saved {
+            saved.same_namespace(&survey.preflight, ui)?;
+            let diff = saved.diff(&runbook, &survey, clock.now());
+            if !diff.within {
+                return Err(saved::refuse_moved(&diff, ui, output));
+            }
+            notes = diff.notes();
+        }
         let temporal = if arguments.dry_run {
             temporal
         } else {
             session::connect(&settings, Access::ReadWrite, ui).await?
         };
-        Ok((temporal, survey))
+        Ok((temporal, survey, notes))
     };
     let limit = settings.command_timeout;
-    let (temporal, survey) =
+    let (temporal, survey, notes) =
         session::unless_interrupted(&mut interrupts, limit, ui, planning).await?;
     survey
         .warnings
@@ -110,18 +131,16 @@ async fn exec(
         None => journal::path_of(&run).map_err(|error| session::refused(&error, ui))?,
     };
     let journal = Journal::create(&path).map_err(|error| session::refused(&error, ui))?;
-    let plan = Plan::new(&runbook, parameters.clone(), survey, now);
-    let mut machine = Machine::new(runbook, plan, parameters, run.clone(), arguments.dry_run);
+    // What was reviewed is what is granted from: a saved plan keeps its own counts.
+    let plan = match saved {
+        Some(saved) => saved.plan().clone(),
+        None => Plan::new(&runbook, parameters.clone(), survey, now),
+    };
+    let mut machine = Machine::new(runbook, plan, parameters, run.clone(), arguments.dry_run)
+        .of_saved(saved.map(|saved| saved.file.origin()));
     let here = Holder::here();
     machine.open(env!("CARGO_PKG_VERSION"), false, clock.now());
-    machine.attach(
-        &here.host,
-        here.pid,
-        &here.user,
-        flags,
-        Vec::new(),
-        clock.now(),
-    );
+    machine.attach(&here.host, here.pid, &here.user, flags, notes, clock.now());
     let session = Session {
         machine,
         journal,

@@ -31,6 +31,7 @@ pub mod resume;
 pub mod rehearse;
 pub mod reset_points;
 pub mod runs;
+pub mod saved;
 pub mod schema;
 pub mod session;
 pub mod show;
@@ -55,6 +56,8 @@ pub enum Exit {
     Bug,
     /// Interrupted; resumable.
     Interrupted,
+    /// `plan --detailed-exitcode`: there is something to do.
+    Changes,
 }
 
 impl Exit {
@@ -68,6 +71,7 @@ impl Exit {
             Self::Refused => 4,
             Self::Bug => 70,
             Self::Interrupted => 130,
+            Self::Changes => 2,
         }
     }
 }
@@ -255,9 +259,16 @@ impl Verb {
 /// Parses the command line, runs the verb, and turns a panic into a short message.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
     let (arguments, hints) = respell(arguments);
+    let detailed = arguments.iter().any(|it| it == "--detailed-exitcode");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
-        Err(error) => return usage(&error),
+        Err(error) => {
+            return match usage(&error) {
+                // With it, 2 says that there is something to do.
+                Exit::Invalid if detailed => Exit::Failed,
+                exit => exit,
+            };
+        }
     };
     let ui = Ui::from_environment(cli.color.into());
     report_panics(&ui);

@@ -18,6 +18,11 @@ pub struct ParameterFlags {
 }
 
 impl ParameterFlags {
+    /// Whether none was given.
+    pub fn is_empty(&self) -> bool {
+        self.params.is_empty() && self.params_file.is_empty()
+    }
+
     /// Everything that was given: files, flags, and the environment for secrets.
     ///
     /// # Errors

@@ -1,10 +1,11 @@
 //! `runbook plan FILE`: what a run would do, from the live service; changes nothing.
 //!
-//! Wiring; the plan's words are in [`crate::report`].
+//! Wiring; the plan's words are in [`crate::report`], what saved plans are refused for in [`super::saved`].
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::parameters::ParameterFlags;
+use super::saved::{self, Saved, Subject};
 use super::session;
 use super::{Exit, Output};
 use crate::action::World;
@@ -15,17 +16,26 @@ use crate::plan::{LOOK_LIMIT, Plan};
 use crate::report::{PlanReport, write_json};
 use crate::run::Interrupts;
 use crate::runbook::{Parameters, Runbook};
-use crate::ui::Ui;
+use crate::ui::{Tone, Ui};
 
 /// Show what a run would do: reads the service, changes nothing
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The runbook; `-` is stdin
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// The runbook; `-` is stdin. Of a saved plan, what it says: nothing is read
+    #[arg(value_name = "FILE", required_unless_present = "diff")]
+    pub file: Option<PathBuf>,
     /// Parameters
     #[command(flatten)]
     pub parameters: ParameterFlags,
+    /// Save the plan, to be reviewed and carried out with `runbook exec PLAN`; an earlier plan there is replaced
+    #[arg(long, value_name = "PLAN")]
+    pub out: Option<PathBuf>,
+    /// Compare a saved plan with the service as it is now: exit 0 where the runbook tolerates what moved, else 4
+    #[arg(long, value_name = "PLAN", conflicts_with_all = ["file", "params", "params_file", "out", "detailed_exitcode"])]
+    pub diff: Option<PathBuf>,
+    /// Exit 0 where there is nothing to do, 2 where there is, 1 for every error (4 where a guard refuses)
+    #[arg(long)]
+    pub detailed_exitcode: bool,
     /// The service
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -33,11 +43,18 @@ pub struct Arguments {
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
-    session::perform(ui, |interrupts| async {
-        plan(arguments, ui, output, interrupts)
-            .await
-            .unwrap_or_else(|exit| exit)
-    })
+    let exit = session::perform(ui, |interrupts| async {
+        let done = match &arguments.diff {
+            Some(path) => diff(arguments, path, ui, output, interrupts).await,
+            None => plan(arguments, ui, output, interrupts).await,
+        };
+        done.unwrap_or_else(|exit| exit)
+    });
+    match exit {
+        // 2 says that there is something to do.
+        Exit::Invalid if arguments.detailed_exitcode => Exit::Failed,
+        exit => exit,
+    }
 }
 
 async fn plan(
@@ -46,7 +63,14 @@ async fn plan(
     output: Output,
     mut interrupts: Interrupts,
 ) -> Result<Exit, Exit> {
-    let runbook = super::load(&arguments.file, ui, output)?;
+    let file = arguments.file.as_deref().unwrap_or(Path::new("-"));
+    let Subject { runbook, saved } = saved::load(file, ui, output)?;
+    if let Some(saved) = saved {
+        return Ok(show_saved(arguments, &saved, &runbook, ui, output));
+    }
+    if let Some(out) = &arguments.out {
+        saved::may_write("--out", out, saved::is_plan, ui)?;
+    }
     let parameters = session::unless_interrupted(
         &mut interrupts,
         None,
@@ -62,24 +86,107 @@ async fn plan(
             clock.clone(),
             session::new_run(clock.now()),
         );
-        report(&world, &runbook, parameters, ui, output).await
+        read(&world, &runbook, parameters, ui, output).await
     };
     let limit = settings.command_timeout;
-    let (report, refused) =
+    let (plan, report, refused) =
         session::unless_interrupted(&mut interrupts, limit, ui, reading).await?;
+    print(&report, ui, output)?;
+    if !refused.is_empty() {
+        // The plan is shown all the same: it says what was counted.
+        return Err(super::forbidden(&refused, ui, Output::Text));
+    }
+    if let Some(out) = &arguments.out {
+        saved::save(&plan, out, ui)?;
+        let path = crate::report::shell_word(&out.display().to_string()).into_owned();
+        ui.line(
+            Tone::Plain,
+            &format!("Saved; carry out just this with: runbook exec {path}"),
+        );
+    }
+    Ok(exit_of(arguments, &report))
+}
+
+/// What `--detailed-exitcode` makes of it.
+fn exit_of(arguments: &Arguments, report: &PlanReport) -> Exit {
+    match arguments.detailed_exitcode && !report.to_do.is_empty() {
+        true => Exit::Changes,
+        false => Exit::Done,
+    }
+}
+
+fn print(report: &PlanReport, ui: &Ui, output: Output) -> Result<(), Exit> {
     let printed = match output {
         Output::Text => ui.data(&report.text(ui.out_style())),
         Output::Json => ui.write_data(|out| {
-            write_json(&report, true, out)?;
+            write_json(report, true, out)?;
             out.write_all(b"\n")
         }),
     };
-    let exit = session::printed(printed, ui);
-    if exit != Exit::Done || refused.is_empty() {
-        return Ok(exit);
+    match session::printed(printed, ui) {
+        Exit::Done => Ok(()),
+        exit => Err(exit),
     }
-    // The plan is shown all the same: it says what was counted.
-    Ok(super::forbidden(&refused, ui, Output::Text))
+}
+
+/// What a saved plan says, for its reviewer.
+fn show_saved(
+    arguments: &Arguments,
+    saved: &Saved,
+    runbook: &Runbook,
+    ui: &Ui,
+    output: Output,
+) -> Exit {
+    if arguments.out.is_some() || !arguments.parameters.is_empty() {
+        ui.error(
+            "a saved plan is shown as it is: `--out`, `-p` and `--params-file` make a plan of a runbook",
+            Some("`runbook plan --diff PLAN` compares a saved plan with the service as it is now"),
+        );
+        return Exit::Invalid;
+    }
+    let scope = saved::scope(runbook, saved.plan());
+    let report = PlanReport::new(runbook, saved.plan(), &scope);
+    match print(&report, ui, output) {
+        Ok(()) => exit_of(arguments, &report),
+        Err(exit) => exit,
+    }
+}
+
+/// A saved plan against the service as it is now.
+async fn diff(
+    arguments: &Arguments,
+    path: &Path,
+    ui: &Ui,
+    output: Output,
+    mut interrupts: Interrupts,
+) -> Result<Exit, Exit> {
+    let Subject { runbook, saved } = saved::load(path, ui, output)?;
+    let Some(saved) = saved else {
+        ui.error(
+            &format!("{} is no saved plan", path.display()),
+            Some("`runbook plan FILE --out PLAN` makes one"),
+        );
+        return Err(Exit::Invalid);
+    };
+    saved.hint_if_edited(ui);
+    let settings = saved.settings(&runbook, &arguments.connection, ui, output)?;
+    let clock = Clock::real();
+    let reading = async {
+        let world = World::of(
+            session::connect(&settings, Access::ReadOnly, ui).await?,
+            clock.clone(),
+            session::new_run(clock.now()),
+        );
+        session::survey(&world, &runbook, &saved.plan().parameters, 0, ui, output).await
+    };
+    let limit = settings.command_timeout;
+    let survey = session::unless_interrupted(&mut interrupts, limit, ui, reading).await?;
+    saved.same_namespace(&survey.preflight, ui)?;
+    let diff = saved.diff(&runbook, &survey, clock.now());
+    match saved::print(&diff, ui, output, true) {
+        Exit::Done if !diff.within => Ok(Exit::Refused),
+        exit => Ok(exit),
+    }
 }
 
 /// Reads the service and puts the plan together, and what of it the runbook's guards refuse.
@@ -93,11 +200,23 @@ pub async fn report(
     ui: &Ui,
     output: Output,
 ) -> Result<(PlanReport, Vec<Diagnostic>), Exit> {
+    let (_, report, refused) = read(world, runbook, parameters, ui, output).await?;
+    Ok((report, refused))
+}
+
+/// As [`report`], with the plan itself.
+async fn read(
+    world: &World,
+    runbook: &Runbook,
+    parameters: Parameters,
+    ui: &Ui,
+    output: Output,
+) -> Result<(Plan, PlanReport, Vec<Diagnostic>), Exit> {
     let lock = session::lock(world, runbook, &parameters, ui, output).await?;
     let survey = session::survey(world, runbook, &parameters, LOOK_LIMIT, ui, output).await?;
     let scope = session::scope(runbook, &parameters, &world.run);
     let refused = survey.beyond_guards(runbook, &[], |_| 0);
     let plan = Plan::new(runbook, parameters, survey, world.clock.now());
     let report = PlanReport::new(runbook, &plan, &scope).with_lock(lock);
-    Ok((report, refused))
+    Ok((plan, report, refused))
 }

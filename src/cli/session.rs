@@ -380,9 +380,22 @@ pub async fn parameters(
     ui: &Ui,
     output: Output,
 ) -> Result<Parameters, Exit> {
-    let mut input = flags
+    let input = flags
         .input(runbook)
         .map_err(|problems| super::invalid(&problems, ui, output))?;
+    complete(runbook, input, ui, output).await
+}
+
+/// As [`parameters`], of what was given so far.
+///
+/// # Errors
+/// As [`parameters`].
+pub async fn complete(
+    runbook: &Runbook,
+    mut input: ParameterInput,
+    ui: &Ui,
+    output: Output,
+) -> Result<Parameters, Exit> {
     if ui.is_interactive() && !runbook.missing_parameters(&input).is_empty() {
         // On a thread of its own: a signal must reach whoever waits for the prompt.
         let (book, terminal) = (runbook.clone(), ui.clone());

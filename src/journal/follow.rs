@@ -121,6 +121,7 @@ mod tests {
                 tool: "test".to_owned(),
                 dry: false,
                 rehearsal: false,
+                saved: None,
             },
             _ => Body::Parked {
                 reason: "x".repeat(usize::try_from(seq).unwrap_or(1)),

@@ -15,6 +15,7 @@ mod holder;
 mod lines;
 mod medium;
 mod place;
+mod private;
 mod taken;
 #[cfg(test)]
 mod tests;
@@ -29,7 +30,8 @@ pub use follow::Follower;
 pub use holder::{Holder, running};
 pub use lines::{Records, Torn};
 pub use medium::{Fault, Memory};
-pub use place::{Ends, Listed, ends, find, home, list, list_in, path_of, resume_line};
+pub use place::{Ends, Listed, ends, executed, find, home, list, list_in, path_of, resume_line};
+pub use private::write_private;
 pub use taken::Taken;
 
 use crate::record::{Body, Record};

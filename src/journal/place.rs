@@ -12,7 +12,8 @@ use super::error::{ErrorKind, JournalError};
 use super::holder::{Holder, running};
 use super::lines::last_record;
 use super::read;
-use crate::record::{Record, RunId};
+use crate::plan::Plan;
+use crate::record::{Body, Record, RunId};
 
 const SUFFIX: &str = ".jsonl";
 
@@ -116,6 +117,35 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     }
     paths.sort();
     Ok(paths)
+}
+
+/// The run of this user that carried out a plan, in earnest, and its journal: whether it is in the usual folder or
+/// in that of `beside`. Journals that were kept elsewhere, or by other users and hosts, are not known here.
+pub fn executed(
+    plan: &Plan,
+    beside: Option<&Path>,
+) -> Result<Option<(RunId, PathBuf)>, JournalError> {
+    let mut folders = vec![home()?];
+    folders.extend(beside.map(|path| super::folder_of(path).to_owned()));
+    for folder in folders {
+        // Names are not enough: `--state` takes any.
+        for path in files(&folder)? {
+            let first = read(&path)
+                .ok()
+                .and_then(|mut records| records.next()?.ok());
+            if let Some(Body::Opened {
+                run,
+                plan: of,
+                dry: false,
+                ..
+            }) = first.map(|first| first.body)
+                && plan.is_of(&of)
+            {
+                return Ok(Some((run, path)));
+            }
+        }
+    }
+    Ok(None)
 }
 
 /// One journal in a list of runs.

@@ -34,6 +34,7 @@ fn opened(seq: u64) -> Record {
             tool: "0.1.0".to_owned(),
             dry: false,
             rehearsal: false,
+            saved: None,
         },
     )
 }

@@ -282,6 +282,7 @@ impl Report {
             tool,
             dry,
             rehearsal,
+            saved,
             ..
         } = &record.body
         else {
@@ -299,6 +300,7 @@ impl Report {
             address: facts.address.clone(),
             namespace: facts.namespace.clone(),
             tool: tool.clone(),
+            saved: saved.clone(),
             dry: *dry,
             rehearsal: *rehearsal,
         };

@@ -9,6 +9,7 @@ mod fold;
 mod format;
 mod lock;
 mod model;
+mod moved;
 mod next;
 mod plan;
 mod plan_facts;
@@ -30,6 +31,7 @@ pub use model::{
     AnswerReport, Attachment, Canary, Counts, Ending, Header, Hit, QuestionReport, Reason,
     RowReport, StepReport, Waiting,
 };
+pub use moved::PlanDiff;
 pub use next::Next;
 pub use plan::{ParameterLine, PlanReport, RowPlan, StepPlan, TablePlan};
 pub use points::PointsReport;

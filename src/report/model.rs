@@ -12,7 +12,7 @@ use super::entry::State;
 use crate::history::Outlook;
 use crate::lease::Holder;
 use crate::record::{
-    Answer, Health, Leftover, Means, Place, Question, RunStatus, StepStatus, Treatment,
+    Answer, Health, Leftover, Means, Place, Question, RunStatus, SavedFrom, StepStatus, Treatment,
 };
 
 /// What run it is.
@@ -36,6 +36,9 @@ pub struct Header {
     pub namespace: String,
     /// Version of the tool that opened it.
     pub tool: String,
+    /// The saved plan that it carries out; none where it was planned when it was begun.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub saved: Option<SavedFrom>,
     /// Whether it writes nothing.
     pub dry: bool,
     /// Whether time and service are simulated.

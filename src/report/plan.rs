@@ -50,6 +50,9 @@ pub struct PlanReport {
     pub steps: Vec<StepPlan>,
     /// The lock that a run takes, and who has it; null where the runbook declares none.
     pub lock: Option<LockPlan>,
+    /// Steps that may change something, or ask a person to; a step whose rows are empty, or whose Workflows would
+    /// all be skipped, does not.
+    pub to_do: Vec<String>,
 }
 
 /// A parameter's value.
@@ -168,7 +171,7 @@ pub struct StepPlan {
 impl PlanReport {
     /// From a plan and the runbook that it was made of.
     pub fn new(runbook: &Runbook, plan: &Plan, scope: &Scope) -> Self {
-        Self {
+        let report = Self {
             schema: "plan/v1",
             name: plan.name.clone(),
             title: plan.title.clone(),
@@ -186,7 +189,31 @@ impl PlanReport {
                 .map(|step| StepPlan::new(step, scope))
                 .collect(),
             lock: None,
+            to_do: Vec::new(),
+        };
+        Self {
+            to_do: report.find_to_do(),
+            ..report
         }
+    }
+
+    /// What is not known before the run counts as something to do.
+    fn find_to_do(&self) -> Vec<String> {
+        let mut open: Vec<&StepPlan> = self.steps.iter().rev().collect();
+        let mut found = Vec::new();
+        while let Some(step) = open.pop() {
+            if step.when_holds == Some(false) {
+                continue;
+            }
+            open.extend(step.steps.iter().rev());
+            let table = step.table.as_ref();
+            let table = table.and_then(|name| self.tables.iter().find(|table| table.name == *name));
+            let writes = step.steps.is_empty() && step.effect.writes();
+            if writes && table.is_none_or(TablePlan::has_something) {
+                found.push(step.step.clone());
+            }
+        }
+        found
     }
 
     /// With the lock that a run takes.
@@ -263,6 +290,14 @@ fn tables(runbook: &Runbook, plan: &Plan, scope: &Scope) -> Vec<TablePlan> {
 }
 
 impl TablePlan {
+    /// Whether a step that applies it would write, halt, or does not know yet.
+    fn has_something(&self) -> bool {
+        let idle =
+            |row: &RowPlan| row.count == 0 || row.not_looked_at == 0 && row.looked.would.is_empty();
+        let stops = self.on_unmatched != Unmatched::Leave && !self.unmatched.is_empty();
+        self.unknown_until.is_some() || stops || !self.rows.iter().all(idle)
+    }
+
     fn new(
         name: String,
         applied_by: Vec<String>,

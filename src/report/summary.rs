@@ -144,6 +144,14 @@ impl Report {
             let line = format!("  Opened {}, last record {took} later", moment(opened));
             text.line(Tone::Plain, &line);
         }
+        if let Some(saved) = &run.saved {
+            let made = moment(saved.made);
+            let line = format!(
+                "  Saved plan of {made}, by {} on {}",
+                saved.user, saved.host
+            );
+            text.line(Tone::Plain, &line);
+        }
         for (name, value) in run.params.as_object().into_iter().flatten() {
             let value = value
                 .as_str()

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::guards::{Ceiling, Guards, Names, Place};
 use super::model::{
     Bound, Canary, Check, Classify, Decision, HitPolicy, Limits, Pace, Parameter, ParameterType,
-    Retry, Row, Runbook, Step, StepBody, Strategy,
+    Retry, Row, Runbook, Step, StepBody, StepTolerance, Strategy, Tolerance,
 };
 use super::{checks, shape, tables};
 use crate::diagnostic::{self, Diagnostic, Kind};
@@ -73,6 +73,7 @@ fn build(document: &Document) -> Result<Runbook, Diagnostic> {
             .collect(),
         vars: file.vars,
         guards: guards(document),
+        tolerance: file.tolerance.map(tolerance).unwrap_or_default(),
         checks: file
             .checks
             .into_iter()
@@ -133,6 +134,24 @@ fn guards(document: &Document) -> Guards {
                 place: place(node),
             })
         }),
+    }
+}
+
+fn tolerance(shape: shape::Tolerance) -> Tolerance {
+    let step = |(id, shape): (String, shape::StepTolerance)| {
+        let rows = shape.rows.iter();
+        let tolerance = StepTolerance {
+            workflows: shape.workflows.as_ref().and_then(bound),
+            rows: rows
+                .filter_map(|(row, value)| Some((row.clone(), bound(value)?)))
+                .collect(),
+        };
+        (id, tolerance)
+    };
+    Tolerance {
+        workflows: shape.workflows.as_ref().and_then(bound),
+        drainage: shape.drainage,
+        steps: shape.steps.into_iter().map(step).collect(),
     }
 }
 

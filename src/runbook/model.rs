@@ -32,6 +32,8 @@ pub struct Runbook {
     pub vars: IndexMap<String, Value>,
     /// `guards:`
     pub guards: Guards,
+    /// `tolerance:`
+    pub tolerance: Tolerance,
     /// `checks:`
     pub checks: Vec<Check>,
     /// `lock:` — the template of a lock's name.
@@ -319,4 +321,24 @@ pub struct Canary {
     pub count: u32,
     /// How long to wait for the proof.
     pub wait: Duration,
+}
+
+/// How far the service may have moved between a saved plan and its run. Routing never may.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Tolerance {
+    /// Of each row's count, where a step says nothing else.
+    pub workflows: Option<Bound>,
+    /// Whether a Version that the parameters name may go from Draining to Drained, and back.
+    pub drainage: bool,
+    /// By step.
+    pub steps: IndexMap<StepId, StepTolerance>,
+}
+
+/// How far the counts of one step may have moved.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct StepTolerance {
+    /// Of each row's count.
+    pub workflows: Option<Bound>,
+    /// By row of its decision.
+    pub rows: IndexMap<String, Bound>,
 }

@@ -215,6 +215,17 @@ impl ParameterInput {
         Ok(())
     }
 
+    /// The names for which something was given, in order, each once.
+    pub fn names(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for given in &self.given {
+            if !names.contains(&given.name.as_str()) {
+                names.push(&given.name);
+            }
+        }
+        names
+    }
+
     /// Takes everything of another, which wins over what is here.
     pub fn extend(&mut self, other: Self) {
         self.given.extend(other.given);

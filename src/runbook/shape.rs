@@ -41,6 +41,10 @@ pub(super) struct File {
     /// What this runbook must never do, whatever its parameters are. Refused before anything is read or written.
     #[serde(rename = "guards")]
     pub(super) _guards: Option<Guards>,
+    /// How far the service may have moved between a plan that was saved (`plan --out`) and its run (`exec PLAN`);
+    /// else it is refused, with what moved. The routing never may have moved. Without it each row's count may be a
+    /// tenth more or less, and no row may have appeared or vanished.
+    pub(super) tolerance: Option<Tolerance>,
     /// Conditions that must hold before anything is read or written.
     #[serde(default)]
     pub(super) checks: Vec<Check>,
@@ -121,6 +125,39 @@ pub(super) struct Guards {
     #[serde(rename = "forbid")]
     #[schemars(extend("minItems" = 1, "uniqueItems" = true))]
     pub(super) _forbid: Option<Vec<String>>,
+}
+
+/// How far the service may have moved between a saved plan and its run. Written out, without expressions.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub(super) struct Tolerance {
+    /// How many more or fewer Workflows there may be in each row, and in none: a number, or a percentage of the
+    /// plan's count (at least one; it lets no row appear or vanish, which a number does). 0 tolerates nothing.
+    #[schemars(with = "Option<BoundShape>")]
+    pub(super) workflows: Option<Value>,
+    /// Whether a Version that a parameter names may have gone from Draining to Drained, or back; default false.
+    /// Versions that no parameter names may always.
+    #[serde(default)]
+    pub(super) drainage: bool,
+    /// By step: one that takes Workflows.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = { "pattern": ID }))]
+    pub(super) steps: IndexMap<String, StepTolerance>,
+}
+
+/// How far the counts of one step may have moved.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
+pub(super) struct StepTolerance {
+    /// How many more or fewer Workflows there may be in each row: a number, or a percentage of the plan's count.
+    #[schemars(with = "Option<BoundShape>")]
+    pub(super) workflows: Option<Value>,
+    /// The same by row of its decision.
+    #[serde(default)]
+    #[schemars(with = "IndexMap<String, BoundShape>", extend("propertyNames" = { "pattern": ID }))]
+    pub(super) rows: IndexMap<String, Value>,
 }
 
 /// A condition that must hold before anything is read or written.

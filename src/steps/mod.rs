@@ -52,7 +52,7 @@ use crate::ledger::OpenIntent;
 use crate::plan::{Plan, TableSurvey};
 use crate::record::{
     Answer, Body, Claim, Equivalent, Flags, Health, Means, Ordinal, Outcome, Place, Question,
-    Record, RunId, Settlement, StepStatus, Terms, Write,
+    Record, RunId, SavedFrom, Settlement, StepStatus, Terms, Write,
 };
 use crate::runbook::{EvalError, Parameters, Runbook, Scope, Step, StepBody};
 use crate::selection::FileSeen;
@@ -470,6 +470,7 @@ pub struct Room<'a> {
 pub struct Machine {
     pub(crate) runbook: Arc<Runbook>,
     pub(crate) plan: Plan,
+    saved: Option<SavedFrom>,
     pub(crate) run: RunId,
     pub(crate) dry: bool,
     /// Durable.
@@ -550,6 +551,7 @@ impl Machine {
         Self {
             runbook,
             plan,
+            saved: None,
             run,
             dry,
             state,
@@ -557,6 +559,13 @@ impl Machine {
             outbox: Vec::new(),
             now: Timestamp::UNIX_EPOCH,
         }
+    }
+
+    /// Its plan was saved before: the first record says so.
+    #[must_use]
+    pub fn of_saved(mut self, saved: Option<SavedFrom>) -> Self {
+        self.saved = saved;
+        self
     }
 
     /// Folds a record that is in the journal already.
@@ -612,6 +621,7 @@ impl Machine {
             tool: tool.to_owned(),
             dry: self.dry,
             rehearsal,
+            saved: self.saved.clone(),
         });
     }
 

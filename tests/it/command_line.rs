@@ -20,6 +20,7 @@ mod guards;
 mod hostile;
 mod locks;
 mod planning;
+mod saved;
 mod secrets;
 
 /// One decision, a condition and a task for a person: quick on a real clock.
@@ -125,6 +126,7 @@ impl Home {
                 r"( succeeded| halted| failed) after [0-9]+ (ms|s)\b".to_owned(),
                 "$1",
             ),
+            (r"\b[0-9a-f]{64}\b".to_owned(), "DIGEST"),
             (r"process \d+".to_owned(), "process PID"),
             (r"\bby \S+( \d+)? on \S+".to_owned(), "by USER on HOST"),
             (

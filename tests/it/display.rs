@@ -243,6 +243,7 @@ fn opened() -> Body {
         tool: "0.1.0".to_owned(),
         dry: false,
         rehearsal: false,
+        saved: None,
     }
 }
 

@@ -74,6 +74,7 @@ fn draws_at_the_terminal() {
             tool: String::new(),
             dry: false,
             rehearsal: false,
+            saved: None,
         },
     ));
     display.record(&record(2, Body::StepStarted { place: place() }));

@@ -16,6 +16,7 @@ mod queries;
 mod select;
 mod secrets;
 mod steps;
+mod tolerance;
 mod types;
 
 use std::collections::BTreeMap;
@@ -83,6 +84,7 @@ pub(super) fn check(names: &Names<'_>) -> Vec<Diagnostic> {
     checker.decisions();
     checker.steps();
     checker.guards();
+    checker.tolerance();
     if checker.is_full() {
         let message = format!("more than {MOST} problems: the rest is not looked for");
         let file = names.document.source.name();
