@@ -5,13 +5,17 @@
 //! what may be done is sealed in it: so nothing is written that was not granted, or was granted as something else.
 //! A write takes one unit of its row; a released claim gives it back.
 
+mod ballot;
+
 use std::collections::BTreeMap;
 use std::fmt;
 
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::record::{Deed, Means, Terms};
+pub use ballot::{Ballot, Barred, Vote};
+
+use crate::record::{Deed, Terms, Witness};
 
 /// What came back for a question.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -19,20 +23,16 @@ pub enum Reply {
     /// Go on.
     Yes {
         /// Who said so.
-        by: String,
+        by: Witness,
         /// What they entered.
         note: String,
         /// Values of the form, as far as they were entered.
         form: Map<String, Value>,
-        /// How.
-        means: Means,
     },
     /// Do not.
     No {
         /// Who said so.
-        by: String,
-        /// How.
-        means: Means,
+        by: Witness,
     },
     /// There is no terminal, or it closed: the run parks.
     Nobody,

@@ -6,7 +6,11 @@
 //!
 //! Changes: 1.0 first format; 1.1 `asked` says by its terms what a yes is given for (a grant of before
 //! covers nothing, and is asked for again); 1.2 locks: `locking`, `locked`, `lock_refused`, `lock_lost`, `unlocking`
-//! and `unlocked`; 1.3 `opened` names the saved plan that the run carries out.
+//! and `unlocked`; 1.3 `opened` names the saved plan that the run carries out; who answers, in full: `answered` says
+//! from where, and may say that it came through something else than a terminal; `attached` has the user id; `asked`
+//! says how many people must agree, and `approved` that one did.
+
+mod witness;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -20,9 +24,11 @@ use sha2::{Digest as _, Sha256};
 use crate::catalog::{Effect, FormField};
 use crate::history::ResetPoint;
 use crate::lease;
+use crate::runbook::Agreement;
 use crate::selection::Found;
 use crate::selection::reader::Cursor;
 use crate::survey::{BatchState, Override, Status, Version, WorkflowKey};
+pub use witness::{Account, Through, Witness};
 
 /// Major and minor version of the format. A reader takes any minor of its major.
 pub const FORMAT: Format = Format { major: 1, minor: 3 };
@@ -296,18 +302,6 @@ impl Terms {
 pub enum Answer {
     Yes,
     No,
-}
-
-/// How it was answered.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Means {
-    /// At a terminal.
-    Prompt,
-    /// By `--yes` or `--confirm`.
-    Flag,
-    /// By a rehearsal's `answers`.
-    Rehearsal,
 }
 
 /// What a write does to a Workflow.
@@ -747,6 +741,9 @@ pub enum Body {
         pid: u32,
         /// User name.
         user: String,
+        /// User id on that host; none before 1.3.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        uid: Option<u32>,
         /// What they asked for.
         flags: Box<Flags>,
         /// What was found out about the service, a sentence each (changes since the plan first).
@@ -768,6 +765,9 @@ pub enum Body {
         /// What a yes is given for: by row, or under the step's id.
         #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
         terms: BTreeMap<String, Terms>,
+        /// Who must agree, where that is more than anybody.
+        #[serde(default, skip_serializing_if = "Agreement::is_plain")]
+        agreement: Agreement,
     },
     /// Its answer.
     Answered {
@@ -775,10 +775,13 @@ pub enum Body {
         question: u32,
         /// Yes or no.
         answer: Answer,
-        /// Who.
+        /// Who; where several had to agree, the last of them.
         by: String,
-        /// How.
-        means: Means,
+        /// From where, as [`Witness::from`] has it.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        from: String,
+        /// Through what.
+        means: Through,
         /// Workflows granted in all, by row.
         #[serde(default)]
         grants: BTreeMap<String, u64>,
@@ -1043,6 +1046,25 @@ pub enum Body {
         #[serde(default, skip_serializing_if = "String::is_empty")]
         error: String,
     },
+    /// Somebody agreed to what is asked, and that alone does not answer it: more people must, or the run was parked
+    /// when it came.
+    Approved {
+        /// Which question.
+        question: u32,
+        /// Who.
+        by: Witness,
+        /// Workflows granted in all, by row, as far as it is up to them.
+        #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+        grants: BTreeMap<String, u64>,
+        /// Until when that counts.
+        expires: Timestamp,
+        /// What they entered.
+        #[serde(default, skip_serializing_if = "String::is_empty")]
+        note: String,
+        /// Values of the form.
+        #[serde(default, skip_serializing_if = "Map::is_empty")]
+        form: Map<String, Value>,
+    },
 }
 
 /// Listed Workflows of one type that no row takes.
@@ -1067,6 +1089,23 @@ impl Claim {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn an_answer_of_before_1_3_is_read() {
+        let old = r#"{"seq":4,"at":"2026-01-01T00:00:00Z","body":{"kind":"answered","question":1,"answer":"yes","by":"alice","means":"prompt","expires":"2026-01-01T04:00:00Z"}}"#;
+        let record: Record = serde_json::from_str(old).expect("a record");
+        let Body::Answered {
+            by, from, means, ..
+        } = record.body
+        else {
+            panic!("an answer");
+        };
+        let who = (by.as_str(), from.as_str(), means);
+        assert_eq!(who, ("alice", "", Through::Terminal));
+        let asked = r#"{"kind":"attached","attachment":1,"host":"h","pid":1,"user":"u","flags":{},"notes":[]}"#;
+        let body: Body = serde_json::from_str(asked).expect("a body");
+        assert!(matches!(body, Body::Attached { uid: None, .. }));
+    }
 
     #[test]
     fn a_record_survives_the_round_trip() {

@@ -32,6 +32,10 @@ pub enum Bug {
     ClaimKept,
     /// A Version that has drained counts as a proof of health.
     DrainedIsRecovered,
+    /// One person's second yes counts as another person's.
+    CountedTwice,
+    /// Whoever began the run counts although the runbook says otherwise.
+    StarterCounted,
 }
 
 #[cfg(debug_assertions)]

@@ -140,7 +140,14 @@ async fn exec(
         .of_saved(saved.map(|saved| saved.file.origin()));
     let here = Holder::here();
     machine.open(env!("CARGO_PKG_VERSION"), false, clock.now());
-    machine.attach(&here.host, here.pid, &here.user, flags, notes, clock.now());
+    machine.attach(
+        &here.host,
+        here.pid,
+        here.account(),
+        flags,
+        notes,
+        clock.now(),
+    );
     let session = Session {
         machine,
         journal,
@@ -152,6 +159,7 @@ async fn exec(
         ui,
         output,
         limit,
+        desk: None,
     };
     Ok(session.run(interrupts).await)
 }

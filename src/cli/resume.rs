@@ -121,7 +121,14 @@ async fn resume(
 
     let notes = survey.changes_since(&machine.plan().survey);
     let here = Holder::here();
-    machine.attach(&here.host, here.pid, &here.user, flags, notes, clock.now());
+    machine.attach(
+        &here.host,
+        here.pid,
+        here.account(),
+        flags,
+        notes,
+        clock.now(),
+    );
     let session = Session {
         machine,
         journal,
@@ -133,6 +140,7 @@ async fn resume(
         ui,
         output,
         limit,
+        desk: None,
     };
     Ok(session.run(interrupts).await)
 }

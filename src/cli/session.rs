@@ -21,13 +21,14 @@ use crate::action::World;
 use crate::action::lease;
 use crate::action::survey::survey as survey_service;
 use crate::connection::{Access, ConnectProblem, Connection, ConnectionArgs, Effective, Settings};
+use crate::desk::{Desk, Together};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::{self, Holder, Journal, JournalError};
 use crate::plan::Survey;
-use crate::record::{Flags, Record, RunId};
+use crate::record::{Flags, Record, RunId, Through};
 use crate::report::{Located, LockPlan, holder_lines, unlock_line, write_json};
 use crate::run::kill::KillSwitch;
-use crate::run::{Broken, Display, Interrupts, Loop, Progress, begin};
+use crate::run::{Broken, Display, Interrupts, Loop, Operator, Progress, Stop, begin};
 use crate::runbook::{
     ParameterInput, ParameterType, Parameters, Runbook, Scope, StepBody, outputs,
 };
@@ -250,9 +251,9 @@ fn signals() -> std::io::Result<Interrupts> {
     for (kind, name) in watched {
         let mut stream = signal(kind)?;
         let sender = sender.clone();
-        tokio::spawn(
-            async move { while stream.recv().await.is_some() && sender.send(name).is_ok() {} },
-        );
+        tokio::spawn(async move {
+            while stream.recv().await.is_some() && sender.send(name.into()).is_ok() {}
+        });
     }
     Ok(receiver)
 }
@@ -620,34 +621,50 @@ pub struct Session<'a> {
     pub output: Output,
     /// Time of the whole command.
     pub limit: Option<Duration>,
+    /// Where it is answered from elsewhere.
+    pub desk: Option<Desk>,
 }
 
 impl Session<'_> {
     /// Runs it to an end of some kind, and says how it ended.
     pub async fn run(self, mut interrupts: Interrupts) -> Exit {
-        let user = Holder::here().user;
+        let user = Holder::here().witness(Through::Terminal);
         let located = located(&self.path, &self.run);
         self.announce(&located);
         let dry = self.dry;
         if let Some(limit) = self.limit {
             interrupts = with_limit(interrupts, limit);
         }
-        let operator = TerminalOperator::new(self.ui.clone(), user);
+        let terminal = TerminalOperator::new(self.ui.clone(), user);
+        let together;
+        let operator: &dyn Operator = match &self.desk {
+            Some(desk) => {
+                interrupts = desk.joined(interrupts);
+                together = Together {
+                    terminal: &terminal,
+                    desk,
+                };
+                &together
+            }
+            None => &terminal,
+        };
         let mut display = Shown {
             live: self.display,
             stream: (self.output == Output::Json).then(|| self.ui.clone()),
+            desk: self.desk.clone(),
         };
         let mut run = Loop {
             machine: self.machine,
             journal: self.journal,
             world: World::of(self.temporal, crate::clock::Clock::real(), self.run),
-            operator: &operator,
+            operator,
             display: &mut display,
             interrupts,
             kill: KillSwitch::from_text(std::env::var("RUNBOOK_TEST_KILL").ok().as_deref()),
         };
         let ended = run.run().await;
         drop(run);
+        self.desk.iter().for_each(Desk::close);
         self.ui.close();
         if let Err(Broken::Abandoned) = ended {
             self.ui.error(
@@ -740,7 +757,7 @@ fn with_limit(mut interrupts: Interrupts, limit: Duration) -> Interrupts {
         loop {
             let name = tokio::select! {
                 Some(name) = interrupts.recv() => name,
-                () = &mut over, if waits => { waits = false; "--command-timeout" }
+                () = &mut over, if waits => { waits = false; Stop::Signal("--command-timeout") }
                 else => return,
             };
             if sender.send(name).is_err() {
@@ -755,6 +772,7 @@ fn with_limit(mut interrupts: Interrupts, limit: Duration) -> Interrupts {
 struct Shown {
     live: LiveDisplay,
     stream: Option<Ui>,
+    desk: Option<Desk>,
 }
 
 impl Display for Shown {
@@ -773,6 +791,8 @@ impl Display for Shown {
             }
         }
         self.live.record(record);
+        // Last: whoever answered from elsewhere is told when it is shown here, too.
+        self.desk.iter().for_each(|desk| desk.observe(record));
     }
 
     fn progress(&mut self, progress: &Progress) {

@@ -15,6 +15,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use super::error::{ErrorKind, JournalError};
+use crate::record::{Account, Through, Witness};
 
 /// A process that runs a journal.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -25,6 +26,9 @@ pub struct Holder {
     pub pid: u32,
     /// User name, or `uid N`.
     pub user: String,
+    /// User id; none in the note of an older version of this tool.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
     /// When it took the lock.
     pub since: Timestamp,
 }
@@ -36,6 +40,7 @@ impl fmt::Display for Holder {
             pid,
             user,
             since,
+            ..
         } = self;
         write!(f, "{user} on {host} (process {pid}, since {since:.0})")
     }
@@ -48,9 +53,42 @@ impl Holder {
             host: host(),
             pid: process::id(),
             user: user(),
+            uid: Some(uid()),
             since: Timestamp::now(),
         }
     }
+
+    /// The user of the process.
+    pub fn account(&self) -> Account {
+        Account {
+            name: self.user.clone(),
+            uid: self.uid,
+        }
+    }
+
+    /// The user of the process, as one who answers through something.
+    pub fn witness(&self, through: Through) -> Witness {
+        Witness::local(&self.account(), &self.host, through)
+    }
+}
+
+/// The user `uid` of this machine at the other end of a socket; the name is that of `/etc/passwd`, else `uid N`.
+pub fn peer(uid: u32) -> Witness {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let account = Account {
+        name: user_name(&passwd, uid).unwrap_or_else(|| format!("uid {uid}")),
+        uid: Some(uid),
+    };
+    Witness::local(&account, &host(), Through::Socket)
+}
+
+fn user_name(passwd: &str, uid: u32) -> Option<String> {
+    let wanted = uid.to_string();
+    let mut users = passwd.lines().map(|line| line.split(':'));
+    users.find_map(|mut fields| {
+        let name = fields.next()?;
+        (fields.nth(1)? == wanted && !name.is_empty()).then(|| name.to_owned())
+    })
 }
 
 /// The name of this host, or `unknown`.
@@ -70,12 +108,16 @@ fn host() -> String {
 }
 
 #[allow(unsafe_code, reason = "std has no user id; the call cannot fail")]
+fn uid() -> u32 {
+    // SAFETY: takes nothing, touches nothing.
+    unsafe { libc::geteuid() }
+}
+
 fn user() -> String {
     let named = |name| env::var(name).ok().filter(|value| !value.is_empty());
     named("USER")
         .or_else(|| named("LOGNAME"))
-        // SAFETY: takes nothing, touches nothing.
-        .unwrap_or_else(|| format!("uid {}", unsafe { libc::geteuid() }))
+        .unwrap_or_else(|| format!("uid {}", uid()))
 }
 
 /// The lock on a journal file, for as long as the value (or the process) lives.
@@ -145,4 +187,17 @@ fn write_note(note: &Path) -> io::Result<()> {
         .mode(0o600)
         .open(note)?;
     file.write_all(&text)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_users_name_is_that_of_the_password_file() {
+        let passwd = "root:x:0:0:root:/root:/bin/sh\n# a comment\nalice:x:1000:100::/:/bin/sh\n";
+        assert_eq!(user_name(passwd, 1000).as_deref(), Some("alice"));
+        assert_eq!(user_name(passwd, 100), None);
+        assert_eq!(user_name("broken", 0), None);
+    }
 }

@@ -27,7 +27,7 @@ use std::path::{Path, PathBuf};
 
 pub use error::{ErrorKind, JournalError};
 pub use follow::Follower;
-pub use holder::{Holder, running};
+pub use holder::{Holder, peer, running};
 pub use lines::{Records, Torn};
 pub use medium::{Fault, Memory};
 pub use place::{Ends, Listed, ends, executed, find, home, list, list_in, path_of, resume_line};

@@ -20,7 +20,7 @@ use crate::connection::{Access, Connection, Settings};
 use crate::diagnostic::Diagnostic;
 use crate::journal::{Journal, Memory};
 use crate::plan::LOOK_LIMIT;
-use crate::record::{Flags, Means, Record, RunId};
+use crate::record::{Flags, Record, RunId, Witness};
 use crate::run::begin::{self, Unplanned};
 use crate::run::kill::{KillSwitch, Point};
 use crate::run::{Asking, Broken, Display, Loop, Operator, Progress, Reply};
@@ -376,7 +376,7 @@ impl Operator for Scripted {
             }
             _ => self.answers.get(&asking.place.step),
         };
-        let by = "operator".to_owned();
+        let by = Witness::rehearsed("operator");
         let reaction = reaction.cloned().unwrap_or(Reaction::Agree);
         let form = match &reaction {
             Reaction::Form(form) => form.clone(),
@@ -387,12 +387,8 @@ impl Operator for Scripted {
                 by,
                 note: String::new(),
                 form,
-                means: Means::Rehearsal,
             },
-            Reaction::Decline => Reply::No {
-                by,
-                means: Means::Rehearsal,
-            },
+            Reaction::Decline => Reply::No { by },
             Reaction::Nobody => Reply::Nobody,
         };
         Box::pin(async move { reply })

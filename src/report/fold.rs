@@ -10,7 +10,8 @@ use jiff::{SignedDuration, Timestamp};
 use super::entry::{Change, State, change, without_run_ids};
 use super::lock::LockReport;
 use super::model::{
-    AnswerReport, Attachment, Canary, Ending, Header, Hit, QuestionReport, StepReport, Waiting,
+    AnswerReport, ApprovalReport, Attachment, Canary, Ending, Header, Hit, QuestionReport,
+    StepReport, Waiting,
 };
 use super::plan_facts::PlanFacts;
 use super::question::question_in_short;
@@ -133,6 +134,8 @@ impl Report {
     /// Folds one more record in. Records that refer to something unknown change nothing: the journal
     /// has refused damage before.
     pub fn apply(&mut self, record: &Record) {
+        // What is written to a parked run finds nobody attached.
+        let attached = matches!(self.ending, Ending::Open);
         if let Some(change) = change(&record.body) {
             self.change(&change);
             self.outlook(&record.body);
@@ -140,7 +143,7 @@ impl Report {
             self.apply_body(record);
         }
         self.last = Some(record.at);
-        if let Some(attachment) = self.attachments.last_mut() {
+        if let Some(attachment) = self.attachments.last_mut().filter(|_| attached) {
             attachment.until = record.at;
         }
     }
@@ -151,7 +154,9 @@ impl Report {
             Body::Opened { .. } => self.opened(record),
             Body::Attached { .. } => self.attached(record),
             Body::StepStarted { place } => self.step_started(place, at),
-            Body::Asked { .. } | Body::Answered { .. } => self.questioned(record),
+            Body::Asked { .. } | Body::Approved { .. } | Body::Answered { .. } => {
+                self.questioned(record);
+            }
             Body::Page { place, claims, .. } => {
                 let room = OUTLOOKS.saturating_sub(self.keys.len());
                 self.keys.extend(
@@ -315,6 +320,7 @@ impl Report {
             user,
             flags,
             notes,
+            ..
         } = &record.body
         else {
             return;
@@ -355,6 +361,7 @@ impl Report {
                 question,
                 place,
                 what,
+                agreement,
                 ..
             } => {
                 self.expect(place, what);
@@ -364,13 +371,33 @@ impl Report {
                     asked: record.at,
                     short: question_in_short(what),
                     what: (**what).clone(),
+                    agreement: *agreement,
+                    approvals: Vec::new(),
                     answer: None,
                 });
+            }
+            Body::Approved {
+                question,
+                by,
+                expires,
+                note,
+                ..
+            } => {
+                let mut asked = self.questions.iter_mut().rev();
+                if let Some(asked) = asked.find(|q| q.question == *question) {
+                    asked.approvals.push(ApprovalReport {
+                        by: by.clone(),
+                        at: record.at,
+                        expires: *expires,
+                        note: note.clone(),
+                    });
+                }
             }
             Body::Answered {
                 question,
                 answer,
                 by,
+                from,
                 means,
                 grants,
                 expires,
@@ -383,6 +410,7 @@ impl Report {
                         answer: *answer,
                         by: by.clone(),
                         means: *means,
+                        from: from.clone(),
                         at: record.at,
                         grants: grants.clone(),
                         expires: *expires,

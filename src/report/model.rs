@@ -12,8 +12,10 @@ use super::entry::State;
 use crate::history::Outlook;
 use crate::lease::Holder;
 use crate::record::{
-    Answer, Health, Leftover, Means, Place, Question, RunStatus, SavedFrom, StepStatus, Treatment,
+    Answer, Health, Leftover, Place, Question, RunStatus, SavedFrom, StepStatus, Through,
+    Treatment, Witness,
 };
+use crate::runbook::Agreement;
 
 /// What run it is.
 #[derive(Clone, Debug, Default, Serialize)]
@@ -290,8 +292,28 @@ pub struct QuestionReport {
     pub short: String,
     /// What.
     pub what: Question,
+    /// Who must agree, where that is more than anybody.
+    #[serde(skip_serializing_if = "Agreement::is_plain")]
+    pub agreement: Agreement,
+    /// Who agreed, where that alone was not the answer.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub approvals: Vec<ApprovalReport>,
     /// The answer, if there is one.
     pub answer: Option<AnswerReport>,
+}
+
+/// One of several who must agree.
+#[derive(Clone, Debug, Serialize)]
+pub struct ApprovalReport {
+    /// Who.
+    pub by: Witness,
+    /// When.
+    pub at: Timestamp,
+    /// Until when it counts.
+    pub expires: Timestamp,
+    /// What they entered.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub note: String,
 }
 
 /// An answer.
@@ -301,8 +323,11 @@ pub struct AnswerReport {
     pub answer: Answer,
     /// Who.
     pub by: String,
-    /// How.
-    pub means: Means,
+    /// Through what.
+    pub means: Through,
+    /// From where; empty where that is not known.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub from: String,
     /// When.
     pub at: Timestamp,
     /// Workflows granted in all, by row.

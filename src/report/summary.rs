@@ -16,7 +16,7 @@ use super::next::Next;
 use super::points;
 use super::question::{equivalent_text, equivalents};
 use super::workflows::write_json;
-use crate::record::{Answer, Health, Means, RunStatus, StepStatus};
+use crate::record::{Answer, Health, RunStatus, StepStatus};
 
 /// So many Workflows of a step are told one by one where they are reset.
 const OUTLOOKS: usize = 10;
@@ -274,21 +274,36 @@ impl Report {
             for (row, equivalent) in equivalents(&q.what) {
                 equivalent_text(row, equivalent, 5, text);
             }
+            for approval in &q.approvals {
+                let (at, until) = (moment(approval.at), moment(approval.expires));
+                let line = format!(
+                    "     Approved by {}, {at}, counts until {until}",
+                    approval.by
+                );
+                text.line(Tone::Plain, &line);
+                if !approval.note.is_empty() {
+                    text.line(Tone::Plain, &format!("       Note: {}", approval.note));
+                }
+            }
             let Some(answer) = &q.answer else {
-                text.line(Tone::Warn, "     Not answered.");
+                let line = match q.agreement.is_plain() {
+                    true => "     Not answered.".to_owned(),
+                    false => format!("     Not answered: wants {}.", q.agreement.words()),
+                };
+                text.line(Tone::Warn, &line);
                 continue;
             };
             let word = match answer.answer {
                 Answer::Yes => "Yes",
                 Answer::No => "No",
             };
-            let how = match answer.means {
-                Means::Prompt => "at a terminal",
-                Means::Flag => "by a flag",
-                Means::Rehearsal => "by the rehearsal",
-            };
+            let how = answer.means.words();
             let at = moment(answer.at);
-            let mut line = format!("     {word}, by {} {how}, {at}", answer.by);
+            let from = match answer.from.as_str() {
+                "" => String::new(),
+                from => format!(" ({from})"),
+            };
+            let mut line = format!("     {word}, by {} {how}{from}, {at}", answer.by);
             if answer.answer == Answer::Yes {
                 line += &format!(", good until {}", moment(answer.expires));
             }

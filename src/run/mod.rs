@@ -20,11 +20,10 @@ use tokio::sync::watch;
 use crate::action::World;
 use crate::journal::{Journal, JournalError};
 use crate::pace::{Pacer, Verdict};
-use crate::record::Place;
 use crate::runbook::{Pace, StepBody};
 use crate::steps::{Completion, Effect, Finish, Machine, Room};
 use kill::KillSwitch;
-pub use ports::{Asking, Display, Operator, Progress, Reply};
+pub use ports::{Asking, Display, Operator, Progress, Reply, Stop};
 
 /// How often progress is shown.
 const TICK: Duration = Duration::from_millis(250);
@@ -33,8 +32,8 @@ const LEAVING: &str = "the answers to writes in flight (once more leaves at once
 /// Calls in flight beyond those of the pace: looks that only read.
 const SMALLEST_STEP: SignedDuration = SignedDuration::from_millis(1);
 
-/// Ctrl-C or another signal, by name.
-pub type Interrupts = UnboundedReceiver<&'static str>;
+/// Ctrl-C, another signal, or somebody's wish to stop.
+pub type Interrupts = UnboundedReceiver<Stop>;
 
 /// Why the loop stopped without an end of the run.
 #[derive(Debug)]
@@ -178,14 +177,8 @@ impl Loop<'_> {
     where
         Self: 'b,
     {
-        if let Effect::Ask {
-            question,
-            place,
-            what,
-            word,
-        } = effect
-        {
-            return self.ask(question, place, what, word);
+        if let Effect::Ask { question, word, .. } = effect {
+            return self.ask(question, word);
         }
         let mut world = self.world.clone();
         if effect.only_reads() {
@@ -210,28 +203,14 @@ impl Loop<'_> {
         .boxed()
     }
 
-    fn ask<'b>(
-        &self,
-        question: u32,
-        place: Place,
-        what: crate::record::Question,
-        word: Option<String>,
-    ) -> BoxFuture<'b, Performed>
+    fn ask<'b>(&self, question: u32, word: Option<String>) -> BoxFuture<'b, Performed>
     where
         Self: 'b,
     {
-        let step = self.machine.runbook().step(&place.step);
-        let asking = Asking {
-            question,
-            title: step
-                .and_then(|step| step.title.clone())
-                .unwrap_or_else(|| place.step.clone()),
-            place,
-            what,
-            word,
-            address: self.world.temporal.connection().address().to_owned(),
-            namespace: self.world.temporal.connection().namespace().to_owned(),
-        };
+        let connection = self.world.temporal.connection();
+        let (address, namespace) = (connection.address(), connection.namespace());
+        let asking = Asking::of(&self.machine, question, word, address, namespace);
+        let asking = asking.expect("a question that is put was asked");
         let operator = self.operator;
         async move {
             let reply = operator.ask(&asking).await;
@@ -263,11 +242,14 @@ impl Loop<'_> {
         loop {
             tokio::select! {
                 biased;
-                Some(signal) = self.interrupts.recv() => {
+                Some(stop) = self.interrupts.recv() => {
                     if self.machine.is_stopping() {
-                        return Err(Broken::Abandoned);
+                        match stop {
+                            Stop::Signal(_) => return Err(Broken::Abandoned),
+                            Stop::Asked(_) => continue,
+                        }
                     }
-                    self.machine.stop(signal);
+                    self.machine.stop(&stop.to_string());
                     self.world.commands.interrupt();
                     return Ok(());
                 }
@@ -306,6 +288,7 @@ impl Loop<'_> {
             rate: pace.pacer.rate(),
             waiting_for: waiting_for
                 .filter(|reason| !reason.is_empty())
+                .or_else(|| self.machine.waits_for_answer())
                 .or_else(|| self.machine.is_stopping().then(|| LEAVING.to_owned())),
             now: self.world.clock.now(),
             simulated: self.world.clock.is_simulated(),

@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::guards::{Ceiling, Guards, Names, Place};
 use super::model::{
-    Bound, Canary, Check, Classify, Decision, HitPolicy, Limits, Pace, Parameter, ParameterType,
-    Retry, Row, Runbook, Step, StepBody, StepTolerance, Strategy, Tolerance,
+    Agreement, Bound, Canary, Check, Classify, Decision, HitPolicy, Limits, Pace, Parameter,
+    ParameterType, Retry, Row, Runbook, Step, StepBody, StepTolerance, Strategy, Tolerance,
 };
 use super::{checks, shape, tables};
 use crate::diagnostic::{self, Diagnostic, Kind};
@@ -230,7 +230,8 @@ fn step(shape: shape::Step) -> Step {
         id: shape.id,
         title: shape.title,
         when: shape.when.as_ref().map(condition),
-        confirm: shape.confirm.map(|confirm| confirm.word),
+        agreement: shape.confirm.as_ref().map(agreement).unwrap_or_default(),
+        confirm: shape.confirm.and_then(|confirm| confirm.word),
         timeout: shape.timeout.as_deref().map(interval),
         retry: match (shape.retry, &body) {
             (Some(declared), _) => retry(declared),
@@ -249,6 +250,13 @@ fn step(shape: shape::Step) -> Step {
             wait: interval(&canary.wait),
         }),
         body,
+    }
+}
+
+fn agreement(confirm: &shape::Confirm) -> Agreement {
+    Agreement {
+        by: confirm.by.unwrap_or(1),
+        not_starter: confirm.not.is_some(),
     }
 }
 

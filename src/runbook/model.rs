@@ -190,6 +190,8 @@ pub struct Step {
     pub when: Option<String>,
     /// The word that must be typed: text that may hold expressions.
     pub confirm: Option<String>,
+    /// Who must agree before the step writes.
+    pub agreement: Agreement,
     /// How long it may take, counting the time that somebody was attached.
     pub timeout: Option<Duration>,
     /// Tries for reads and idempotent writes.
@@ -204,6 +206,43 @@ pub struct Step {
     pub canary: Option<Canary>,
     /// What it does.
     pub body: StepBody,
+}
+
+/// How many people must agree, and who is not one of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Agreement {
+    /// So many, at least 1.
+    pub by: u32,
+    /// Whoever began or resumed the run does not count.
+    pub not_starter: bool,
+}
+
+impl Default for Agreement {
+    fn default() -> Self {
+        Self {
+            by: 1,
+            not_starter: false,
+        }
+    }
+}
+
+impl Agreement {
+    /// Whether any one person's yes is enough.
+    pub fn is_plain(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Who must agree, where that is more than anybody: `2 people`.
+    pub fn words(&self) -> String {
+        let people = match self.by {
+            1 => "1 person".to_owned(),
+            many => format!("{many} people"),
+        };
+        match self.not_starter {
+            true => format!("{people}, none of whom began or resumed the run"),
+            false => people,
+        }
+    }
 }
 
 /// What a step does.

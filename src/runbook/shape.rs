@@ -250,7 +250,7 @@ pub(super) struct Step {
     /// The step is skipped where this expression is false.
     #[schemars(with = "Option<String>", extend("type" = ["string", "boolean"]))]
     pub(super) when: Option<Value>,
-    /// A word that must be typed before the step writes.
+    /// What it takes to agree before the step writes: a word that must be typed, several people, or both.
     pub(super) confirm: Option<Confirm>,
     /// How long it may take, counting the time that somebody was attached.
     #[schemars(extend("format" = "interval"))]
@@ -316,14 +316,31 @@ impl JsonSchema for StepReference {
     }
 }
 
-/// A word that must be typed before the step writes.
+/// What it takes to agree before the step writes: a word that must be typed, several people, or both.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
+#[schemars(extend("minProperties" = 1))]
 pub(super) struct Confirm {
     /// The word; it may hold expressions.
     #[serde(rename = "type")]
     #[schemars(length(min = 1))]
-    pub(super) word: String,
+    pub(super) word: Option<String>,
+    /// So many people must agree, each for themselves; default 1. The one who began the run is one of them, unless
+    /// `not` says otherwise. Each yes counts for four hours, also after the run was resumed, while what is asked stays
+    /// the same; one no is a no. `alice` and `alice@example.com` are one person.
+    #[schemars(range(min = 1, max = 5))]
+    pub(super) by: Option<u32>,
+    /// Who does not count. `starter`: whoever began the run or resumed it, with the flags they gave.
+    pub(super) not: Option<NotBy>,
+}
+
+/// Who does not count among those who agree.
+#[derive(Clone, Copy, Debug, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[schemars(inline)]
+pub(super) enum NotBy {
+    /// Whoever began the run or resumed it.
+    Starter,
 }
 
 /// How a failing call is tried again; writes that are not idempotent never are.

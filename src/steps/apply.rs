@@ -18,8 +18,8 @@ use crate::decision::{Naming, Table};
 use crate::ledger::{Counts, Part};
 use crate::plan::{LOOK_LIMIT, SAMPLES, TableSurvey};
 use crate::record::{
-    Body, Certainty, Equivalent, Health, Leftover, Means, Ordinal, Place, Question, RowAsk,
-    StepStatus, Terms,
+    Body, Certainty, Equivalent, Health, Leftover, Ordinal, Place, Question, RowAsk, StepStatus,
+    Terms, Through,
 };
 use crate::runbook::{Bound, EvalError, Unmatched};
 
@@ -426,7 +426,7 @@ impl Machine {
     }
 
     /// What an answer grants.
-    pub(super) fn grants_for(&self, what: &Question, means: Means) -> BTreeMap<String, u64> {
+    pub(super) fn grants_for(&self, what: &Question, through: Through) -> BTreeMap<String, u64> {
         let Question::Rows {
             rows, extension, ..
         } = what
@@ -434,7 +434,7 @@ impl Machine {
             return BTreeMap::new();
         };
         // A flag grants no more than it may be asked about again, margin included.
-        let unattended = means == Means::Flag || (*extension && self.state.flags.yes);
+        let unattended = through == Through::Flag || (*extension && self.state.flags.yes);
         rows.iter()
             .map(|row| {
                 let ceiling = match row.planned {

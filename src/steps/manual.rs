@@ -105,6 +105,28 @@ pub(super) fn form_of(
     outputs::filled(form, &all).map_err(|problems| problems.join("; "))
 }
 
+/// The same, where `before` was entered by those who agreed before: it stands.
+///
+/// # Errors
+/// Also where `entered` says something else than they did.
+pub(crate) fn form_with(
+    question: &Question,
+    before: &Map<String, Value>,
+    entered: &Map<String, Value>,
+) -> Result<Map<String, Value>, String> {
+    let other =
+        |(name, value): &(&String, &Value)| before.get(*name).is_some_and(|it| it != *value);
+    if let Some((name, _)) = entered.iter().find(other) {
+        let stands = &before[name];
+        return Err(format!(
+            "`{name}` was entered as {stands} by whoever agreed before"
+        ));
+    }
+    let mut all = before.clone();
+    all.extend(entered.clone());
+    form_of(question, &all)
+}
+
 /// The fields that somebody must still enter.
 pub fn to_enter<'q>(
     form: &'q IndexMap<String, FormField>,

@@ -21,6 +21,7 @@
 //! - [`closed`]: until what earlier steps took is closed.
 //! - [`verify`]: health of what earlier steps recovered.
 //! - [`lock`]: the lock that a run has while it is not over.
+//! - [`asking`]: questions, and who must agree.
 
 pub mod apply;
 pub mod batch;
@@ -37,6 +38,7 @@ pub mod taking;
 pub mod verify;
 pub mod waiting;
 pub mod walk;
+pub mod asking;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -51,8 +53,8 @@ use crate::lease::{self, Lease};
 use crate::ledger::OpenIntent;
 use crate::plan::{Plan, TableSurvey};
 use crate::record::{
-    Answer, Body, Claim, Equivalent, Flags, Health, Means, Ordinal, Outcome, Place, Question,
-    Record, RunId, SavedFrom, Settlement, StepStatus, Terms, Write,
+    Account, Body, Claim, Equivalent, Flags, Health, Ordinal, Outcome, Place, Question, Record,
+    RunId, SavedFrom, Settlement, StepStatus, Write,
 };
 use crate::runbook::{EvalError, Parameters, Runbook, Scope, Step, StepBody};
 use crate::selection::FileSeen;
@@ -490,6 +492,10 @@ pub(crate) struct Memory {
     pub calling: BTreeSet<String>,
     /// A question is open.
     pub asking: Option<u32>,
+    /// The word that it wants.
+    pub word: Option<String>,
+    /// Somebody agreed to it, and more people must.
+    pub put_again: bool,
     /// The count that the step at work waits for held when it was last read.
     pub held_once: bool,
     /// Steps whose program was started in this attachment.
@@ -630,12 +636,13 @@ impl Machine {
         &mut self,
         host: &str,
         pid: u32,
-        user: &str,
+        user: impl Into<Account>,
         flags: Flags,
         notes: Vec<String>,
         now: Timestamp,
     ) {
         self.now = now;
+        let user = user.into();
         let attachment = self.state.attachment + 1;
         let accepted = flags.accept.clone();
         let retry = flags.retry_failed;
@@ -643,7 +650,8 @@ impl Machine {
             attachment,
             host: host.to_owned(),
             pid,
-            user: user.to_owned(),
+            user: user.name,
+            uid: user.uid,
             flags: Box::new(flags),
             notes,
         });
@@ -815,121 +823,6 @@ impl Machine {
             output.insert(field.clone(), Value::from(*count));
         }
         Value::Object(output)
-    }
-
-    /// Puts a question, or answers it where a flag does.
-    pub(crate) fn ask(
-        &mut self,
-        place: &Place,
-        what: Question,
-        terms: BTreeMap<String, Terms>,
-        word: Option<String>,
-        planned_ok: bool,
-    ) -> Vec<Effect> {
-        if self.memory.asking.is_some() || self.memory.declined.contains(&place.step) {
-            return Vec::new();
-        }
-        let question = self.state.questions + 1;
-        self.emit(Body::Asked {
-            question,
-            place: place.clone(),
-            what: Box::new(what.clone()),
-            terms,
-        });
-        let given = self.state.flags.confirm.get(&place.step);
-        let agreed = match &word {
-            Some(word) => given == Some(word),
-            None => {
-                (self.state.flags.yes && planned_ok) || given.is_some_and(|given| given == "yes")
-            }
-        };
-        // No flag enters what only a person knows.
-        let by_flag = agreed && manual::form_of(&what, &Map::new()).is_ok();
-        if by_flag {
-            self.memory.asking = Some(question);
-            let by = self.state.user.clone();
-            self.answered(
-                question,
-                Reply::Yes {
-                    by,
-                    note: String::new(),
-                    form: Map::new(),
-                    means: Means::Flag,
-                },
-            );
-            return Vec::new();
-        }
-        self.memory.asking = Some(question);
-        vec![Effect::Ask {
-            question,
-            place: place.clone(),
-            what,
-            word,
-        }]
-    }
-
-    fn answered(&mut self, question: u32, reply: Reply) {
-        if self.memory.asking != Some(question) {
-            return;
-        }
-        self.memory.asking = None;
-        let Some(state::Asked { place, what, .. }) = self.state.asked.get(&question).cloned()
-        else {
-            return;
-        };
-        match reply {
-            Reply::Yes {
-                by,
-                note,
-                form,
-                means,
-            } => {
-                let form = match manual::form_of(&what, &form) {
-                    Ok(form) => form,
-                    Err(problem) => {
-                        let reason =
-                            format!("step `{}` has a form to fill in: {problem}", place.step);
-                        self.memory.parking.get_or_insert(reason);
-                        return;
-                    }
-                };
-                let grants = self.grants_for(&what, means);
-                self.emit(Body::Answered {
-                    question,
-                    answer: Answer::Yes,
-                    by,
-                    means,
-                    grants,
-                    expires: self.now + crate::approval::LIFETIME,
-                    note,
-                    form,
-                });
-                self.memory
-                    .held
-                    .retain(|_, held| held.why != apply::Why::Grant);
-                self.granted(&place, &what);
-            }
-            Reply::No { by, means } => {
-                self.memory.declined.insert(place.step.clone());
-                self.memory.halt = Some("it was declined".to_owned());
-                self.emit(Body::Answered {
-                    question,
-                    answer: Answer::No,
-                    by,
-                    means,
-                    grants: BTreeMap::new(),
-                    expires: self.now,
-                    note: String::new(),
-                    form: Map::new(),
-                });
-            }
-            Reply::Nobody => {
-                self.memory.parking.get_or_insert_with(|| {
-                    format!("step `{}` asks, and nobody is there to answer", place.step)
-                });
-            }
-            Reply::Interrupted => self.stop("Ctrl-C"),
-        }
     }
 
     /// Takes in what became of an effect; the facts that follow go into the outbox.

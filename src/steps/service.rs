@@ -182,7 +182,8 @@ impl Machine {
     /// wants its own word is covered by nothing else.
     fn permit_to_act(&self, place: &Place, terms: &Terms, act: Act) -> Option<Permit<Act>> {
         let own = &self.state.step(&place.step).grant;
-        let confirmed = self.step_model(&place.step).confirm.is_some();
+        let step = self.step_model(&place.step);
+        let confirmed = step.confirm.is_some() || !step.agreement.is_plain();
         if confirmed || own.covers(terms, self.now).is_ok() {
             return own.whole(terms, act, self.now).ok();
         }

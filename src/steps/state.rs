@@ -7,13 +7,13 @@ use std::collections::BTreeMap;
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Map, Value};
 
-use crate::approval::Grant;
+use crate::approval::{Ballot, Grant, Vote};
 use crate::ledger::Ledger;
 use crate::record::{
-    Answer, Body, Flags, Job, JobEnd, Leftover, Ordinal, Place, Question, Record, RunStatus,
-    StepStatus, Terms,
+    Account, Answer, Body, Flags, Job, JobEnd, Leftover, Ordinal, Place, Question, Record,
+    RunStatus, StepStatus, Terms, Through, Witness,
 };
-use crate::runbook::{Parameters, Runbook, Step, StepBody};
+use crate::runbook::{Agreement, Parameters, Runbook, Step, StepBody};
 use crate::selection::Found;
 use crate::selection::reader::Cursor;
 
@@ -36,6 +36,8 @@ pub struct StepState {
     pub message: String,
     /// What was granted, cumulative.
     pub grant: Grant,
+    /// Who agreed to what is not answered yet, and to which question; in order.
+    pub votes: Vec<(u32, Vote)>,
     /// Answers to questions that are not about rows: the note, of the latest yes in this iteration.
     pub note: Option<(String, String)>,
     /// What was entered into the form, with that yes.
@@ -103,6 +105,24 @@ pub struct Asked {
     pub what: Question,
     /// What a yes is given for.
     pub terms: BTreeMap<String, Terms>,
+    /// Who must agree.
+    pub agreement: Agreement,
+}
+
+impl Asked {
+    /// Whether a vote for `before` is one for this too: the same is asked, and no more Workflows than it granted.
+    fn takes(&self, before: &Self, vote: &Vote) -> bool {
+        let same = match self.what {
+            Question::Canary { .. } => self.what == before.what,
+            _ => !self.terms.is_empty() && self.terms == before.terms,
+        };
+        let granted = |row: &str| vote.grants.get(row).copied().unwrap_or(0);
+        let enough = match &self.what {
+            Question::Rows { rows, .. } => rows.iter().all(|row| row.count <= granted(&row.row)),
+            _ => true,
+        };
+        same && enough
+    }
 }
 
 /// The whole fold.
@@ -116,8 +136,12 @@ pub struct State {
     pub flags: Flags,
     /// User of the current one.
     pub user: String,
+    /// User id of the current one, where it is known.
+    pub uid: Option<u32>,
     /// Host of the latest attachment.
     pub host: String,
+    /// Who began the run, and whoever resumed it.
+    pub starters: Vec<Witness>,
     /// When the run was opened.
     pub opened: Option<Timestamp>,
     /// Time that somebody was attached.
@@ -131,6 +155,10 @@ pub struct State {
     pub questions: u32,
     /// What was asked.
     pub asked: BTreeMap<u32, Asked>,
+    /// The question that nobody has answered yet.
+    pub open: Option<u32>,
+    /// Whether the latest attachment ended and wrote that down: the run is parked, interrupted or over.
+    pub detached: bool,
     /// The ledger.
     pub ledger: Ledger,
     /// How the run ended, if it did.
@@ -215,7 +243,9 @@ impl State {
             attachment: 0,
             flags: Flags::default(),
             user: String::new(),
+            uid: None,
             host: String::new(),
+            starters: Vec::new(),
             opened: None,
             attached: SignedDuration::ZERO,
             last: None,
@@ -223,6 +253,8 @@ impl State {
             outputs: BTreeMap::new(),
             questions: 0,
             asked: BTreeMap::new(),
+            open: None,
+            detached: false,
             ledger: Ledger::default(),
             ended: None,
             steps,
@@ -289,9 +321,15 @@ impl State {
         }
         self.seq = record.seq;
         let attaches = matches!(record.body, Body::Attached { .. });
-        if !attaches {
+        // What is written to a parked run finds nobody attached.
+        if !attaches && !self.detached {
             self.attached = self.attached_at(record.at);
         }
+        self.detached = match record.body {
+            Body::Parked { .. } | Body::Interrupted { .. } | Body::Ended { .. } => true,
+            Body::Attached { .. } => false,
+            _ => self.detached,
+        };
         self.last = Some(record.at);
         self.ledger
             .apply(&record.body, record.at)
@@ -306,14 +344,21 @@ impl State {
                 attachment,
                 flags,
                 user,
+                uid,
                 host,
                 ..
             } => {
                 self.attachment = *attachment;
                 self.flags = (**flags).clone();
                 self.user.clone_from(user);
+                self.uid = *uid;
                 self.host.clone_from(host);
                 self.ended = None;
+                self.open = None;
+                let starter = self.starter(Through::Terminal);
+                if !self.starters.contains(&starter) {
+                    self.starters.push(starter);
+                }
                 self.reopen(at);
             }
             Body::StepStarted { place } => self.started(place, at)?,
@@ -322,14 +367,36 @@ impl State {
                 place,
                 what,
                 terms,
+                agreement,
             } => {
                 self.questions = *question;
+                self.open = Some(*question);
                 let asked = Asked {
                     place: place.clone(),
                     what: (**what).clone(),
                     terms: terms.clone(),
+                    agreement: *agreement,
                 };
                 self.asked.insert(*question, asked);
+            }
+            Body::Approved {
+                question,
+                by,
+                grants,
+                expires,
+                note,
+                form,
+            } => {
+                let vote = Vote {
+                    witness: by.clone(),
+                    grants: grants.clone(),
+                    until: *expires,
+                    note: note.clone(),
+                    form: form.clone(),
+                };
+                let place = self.asked.get(question).map(|asked| asked.place.clone());
+                let place = place.ok_or_else(|| format!("question {question} was not asked"))?;
+                self.step_mut(&place.step)?.votes.push((*question, vote));
             }
             Body::Answered {
                 question,
@@ -343,8 +410,14 @@ impl State {
             } => {
                 self.answered(*question, *answer, grants, *expires, by, note);
                 let asked = self.asked.get(question).map(|asked| asked.place.clone());
-                if let (Answer::Yes, Some(place)) = (answer, asked) {
-                    self.step_mut(&place.step)?.form.clone_from(form);
+                self.open = self.open.filter(|open| open != question);
+                if let Some(place) = asked {
+                    let step = self.step_mut(&place.step)?;
+                    // A yes has used them, and a no has outweighed them.
+                    step.votes.clear();
+                    if *answer == Answer::Yes {
+                        step.form.clone_from(form);
+                    }
                 }
             }
             Body::Page {
@@ -592,6 +665,29 @@ impl State {
                 }
             }
         }
+    }
+
+    /// Whoever runs it now, as one who answers.
+    pub fn starter(&self, through: Through) -> Witness {
+        let account = Account {
+            name: self.user.clone(),
+            uid: self.uid,
+        };
+        Witness::local(&account, &self.host, through)
+    }
+
+    /// How a question stands at `now`; also votes for an earlier question that asked the same count.
+    pub fn ballot(&self, question: u32, now: Timestamp) -> Ballot {
+        let Some(asked) = self.asked.get(&question) else {
+            return Ballot::default();
+        };
+        let cast = self.steps[&asked.place.step].votes.iter();
+        let cast = cast.filter(|(before, vote)| {
+            let before = self.asked.get(before);
+            before.is_some_and(|before| asked.takes(before, vote))
+        });
+        let cast = cast.map(|(_, vote)| vote.clone());
+        Ballot::new(asked.agreement, &self.starters, cast, now)
     }
 
     fn step_mut(&mut self, id: &str) -> Result<&mut StepState, String> {

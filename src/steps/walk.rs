@@ -53,6 +53,9 @@ impl Machine {
         if let Some(reason) = self.memory.parking.clone() {
             return self.stop_when_idle(Finish::Parked, Body::Parked { reason });
         }
+        if let Some(effect) = self.put_again() {
+            return vec![effect];
+        }
         let todo = self.todo();
         let over = matches!(todo, Todo::Over(_));
         let succeeded = matches!(todo, Todo::Over(RunStatus::Succeeded));

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::record::{Answer, Body, Flags, Means, Place, Record, StepStatus};
+use crate::record::{Answer, Body, Flags, Place, Record, StepStatus, Through};
 use crate::report::{
     Counts, Report, State, StepReport, Style, Text, Tone, count, duration, number,
     question_in_short, status_word, time_of_day,
@@ -118,6 +118,14 @@ impl Narrator {
                 means,
                 ..
             } => self.answered(*question, *answer, by, *means, say),
+            Body::Approved { question, by, .. } => {
+                let mut asked = self.report.questions.iter();
+                let asked = asked.find(|q| q.question == *question);
+                let step = asked.map_or("", |q| &*q.place.step);
+                let wanted = asked.map(|q| q.agreement.words()).unwrap_or_default();
+                let text = format!("{step}: approved by {by}; {wanted} must agree");
+                say(Tone::Plain, text);
+            }
             Body::Page { place, .. } => self.working = Some(place.step.clone()),
             Body::Outcome { .. } | Body::Settled { .. } | Body::Released { .. } => {
                 self.tenth(record.at, say);
@@ -246,18 +254,14 @@ impl Narrator {
         question: u32,
         answer: Answer,
         by: &str,
-        means: Means,
+        means: Through,
         say: &mut dyn FnMut(Tone, String),
     ) {
         let mut asked = self.report.questions.iter();
         let step = asked
             .find(|q| q.question == question)
             .map_or("", |q| &*q.place.step);
-        let how = match means {
-            Means::Prompt => "at a terminal",
-            Means::Flag => "by a flag",
-            Means::Rehearsal => "by the rehearsal",
-        };
+        let how = means.words();
         let (tone, word) = match answer {
             Answer::Yes => (Tone::Plain, "yes"),
             Answer::No => (Tone::Warn, "no"),

@@ -18,7 +18,7 @@ use serde_json::{Map, Value};
 use super::Ui;
 use super::tty::{self, Modes};
 use crate::catalog::{FieldType, FormField};
-use crate::record::{Means, Question};
+use crate::record::{Question, Witness};
 use crate::report::{harmless, question_text};
 use crate::run::{Asking, Operator, Reply};
 use crate::runbook::outputs;
@@ -32,12 +32,12 @@ const LOOK: Duration = Duration::from_millis(200);
 /// Asks at the terminal.
 pub struct TerminalOperator {
     ui: Ui,
-    user: String,
+    user: Witness,
 }
 
 impl TerminalOperator {
     /// Asks through `ui`; answers are `user`'s.
-    pub fn new(ui: Ui, user: String) -> Self {
+    pub fn new(ui: Ui, user: Witness) -> Self {
         Self { ui, user }
     }
 }
@@ -45,6 +45,11 @@ impl TerminalOperator {
 impl Operator for TerminalOperator {
     fn ask<'a>(&'a self, asking: &'a Asking) -> BoxFuture<'a, Reply> {
         if !self.ui.is_interactive() {
+            return futures::future::ready(Reply::Nobody).boxed();
+        }
+        if let Err(barred) = asking.ballot.admits(&self.user) {
+            self.ui.say(&shown(&self.ui, asking));
+            self.ui.hint(&barred.to_string());
             return futures::future::ready(Reply::Nobody).boxed();
         }
         let ui = self.ui.clone();
@@ -78,10 +83,10 @@ impl Drop for GivenUp {
 
 /// Prompts in a thread of its own, which is left behind where the terminal is gone or nobody waits: it
 /// waits for keys that may never come, and nothing can wake it.
-fn watched(ui: &Ui, asking: &Asking, user: &str, given_up: &AtomicBool) -> Reply {
+fn watched(ui: &Ui, asking: &Asking, user: &Witness, given_up: &AtomicBool) -> Reply {
     let modes = Modes::now();
     let (send, replies) = mpsc::channel();
-    let prompting = (ui.clone(), asking.clone(), user.to_owned());
+    let prompting = (ui.clone(), asking.clone(), user.clone());
     thread::spawn(move || {
         let (ui, asking, user) = prompting;
         // Nobody may be there to take it any more.
@@ -101,8 +106,25 @@ fn watched(ui: &Ui, asking: &Asking, user: &str, given_up: &AtomicBool) -> Reply
     Reply::Nobody
 }
 
-fn prompt(ui: &Ui, asking: &Asking, user: &str) -> Reply {
-    let text = question_text(
+fn prompt(ui: &Ui, asking: &Asking, user: &Witness) -> Reply {
+    ui.prompt_text(&shown(ui, asking));
+    let before = asking.ballot.form();
+    let (note, form) = match answer(&asking.what, &before, asking.word.as_deref(), &mut Terminal) {
+        Ok(Some(entered)) => entered,
+        Ok(None) | Err(InquireError::OperationCanceled) => {
+            let by = user.clone();
+            return Reply::No { by };
+        }
+        Err(InquireError::OperationInterrupted) => return Reply::Interrupted,
+        Err(_) => return Reply::Nobody,
+    };
+    let by = user.clone();
+    Reply::Yes { by, note, form }
+}
+
+/// The question, and who agreed so far where that is more than one person's to answer.
+fn shown(ui: &Ui, asking: &Asking) -> String {
+    let mut text = question_text(
         &asking.what,
         &asking.place.step,
         &asking.title,
@@ -110,24 +132,11 @@ fn prompt(ui: &Ui, asking: &Asking, user: &str) -> Reply {
         &asking.namespace,
         ui.err_style(),
     );
-    ui.prompt_text(&text);
-    let (note, form) = match answer(&asking.what, asking.word.as_deref(), &mut Terminal) {
-        Ok(Some(entered)) => entered,
-        Ok(None) | Err(InquireError::OperationCanceled) => {
-            return Reply::No {
-                by: user.to_owned(),
-                means: Means::Prompt,
-            };
-        }
-        Err(InquireError::OperationInterrupted) => return Reply::Interrupted,
-        Err(_) => return Reply::Nobody,
-    };
-    Reply::Yes {
-        by: user.to_owned(),
-        note,
-        form,
-        means: Means::Prompt,
+    if !asking.ballot.is_plain() {
+        let words = harmless(&asking.ballot.words()).into_owned();
+        text.push_str(&format!("  {words}\n"));
     }
+    text
 }
 
 /// What is asked of the terminal: a port, so that the order of prompts can be tested without one.
@@ -155,6 +164,7 @@ impl Prompts for Terminal {
 /// The note and the form where the answer is yes, none where it is no.
 fn answer(
     what: &Question,
+    before: &Map<String, Value>,
     word: Option<&str>,
     prompts: &mut dyn Prompts,
 ) -> InquireResult<Option<(String, Map<String, Value>)>> {
@@ -169,7 +179,8 @@ fn answer(
         (false, _) => Ok(None),
         (true, Question::Manual { form, given, .. }) => {
             let mut entered = Map::new();
-            for (name, field) in form.iter().filter(|(name, _)| !given.contains_key(*name)) {
+            let known = |name: &str| given.contains_key(name) || before.contains_key(name);
+            for (name, field) in form.iter().filter(|(name, _)| !known(name)) {
                 if let Some(value) = enter(name, field, prompts)? {
                     entered.insert(name.clone(), value);
                 }
@@ -276,21 +287,21 @@ mod tests {
     #[test]
     fn a_word_may_be_mistyped_twice() {
         let mut right = Script(vec![Ok("gud"), Ok(""), Ok("good ")]);
-        let yes = answer(&changes(), Some("good"), &mut right).expect("no error");
+        let yes = answer(&changes(), &Map::new(), Some("good"), &mut right).expect("no error");
         assert_eq!(yes, Some((String::new(), Map::new())));
         let mut wrong = Script(vec![Ok("a"), Ok("y"), Ok("yes"), Ok("good")]);
-        let no = answer(&changes(), Some("good"), &mut wrong).expect("no error");
+        let no = answer(&changes(), &Map::new(), Some("good"), &mut wrong).expect("no error");
         assert_eq!(no, None);
     }
 
     #[test]
     fn a_manual_task_asks_for_a_note_only_when_it_is_done() {
         let mut done = Script(vec![Ok("y"), Ok("by Bob")]);
-        let yes = answer(&manual(), None, &mut done).expect("no error");
+        let yes = answer(&manual(), &Map::new(), None, &mut done).expect("no error");
         assert_eq!(yes, Some(("by Bob".to_owned(), Map::new())));
         let mut not_done = Script(vec![Ok("n")]);
         assert_eq!(
-            answer(&manual(), None, &mut not_done).expect("no error"),
+            answer(&manual(), &Map::new(), None, &mut not_done).expect("no error"),
             None
         );
     }
@@ -317,7 +328,8 @@ mod tests {
             Ok("a, b"),
             Ok("done"),
         ];
-        let answered = answer(&task, None, &mut Script(typed.into())).expect("no error");
+        let answered =
+            answer(&task, &Map::new(), None, &mut Script(typed.into())).expect("no error");
         let (note, form) = answered.expect("a yes");
         assert_eq!(note, "done");
         let wanted = serde_json::json!({ "ticket": "OPS-7", "hosts": ["a", "b"] });
@@ -327,7 +339,7 @@ mod tests {
     #[tokio::test]
     async fn without_a_terminal_nobody_answers() {
         let (ui, captured) = Ui::captured(Style::PLAIN);
-        let operator = TerminalOperator::new(ui, "alice".to_owned());
+        let operator = TerminalOperator::new(ui, Witness::rehearsed("alice"));
         let asking = Asking {
             question: 1,
             place: Place {
@@ -339,6 +351,8 @@ mod tests {
             word: None,
             address: String::new(),
             namespace: String::new(),
+            terms: Default::default(),
+            ballot: Default::default(),
         };
         assert_eq!(operator.ask(&asking).await, Reply::Nobody);
         assert_eq!(captured.err(), "");

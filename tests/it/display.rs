@@ -4,8 +4,8 @@ use std::io::Write as _;
 use std::process::{Command, Stdio};
 
 use runbook::record::{
-    Answer, Body, Certainty, Claim, Equivalent, FORMAT, Flags, Health, Leftover, Means, Outcome,
-    Place, Question, Record, RowAsk, RunId, RunStatus, Seen, Settlement, StepStatus, Treatment,
+    Answer, Body, Certainty, Claim, Equivalent, FORMAT, Flags, Health, Leftover, Outcome, Place,
+    Question, Record, RowAsk, RunId, RunStatus, Seen, Settlement, StepStatus, Through, Treatment,
     Write,
 };
 use runbook::report::{
@@ -253,6 +253,7 @@ fn attached(attachment: u32, flags: Flags, notes: &[&str]) -> Body {
         host: "laptop".to_owned(),
         pid: 4711,
         user: "alice".to_owned(),
+        uid: None,
         flags: Box::new(flags),
         notes: notes.iter().map(|note| (*note).to_owned()).collect(),
     }
@@ -286,6 +287,7 @@ fn beginning() -> Journal {
                 place: place("recover", 1),
                 what: Box::new(rows()),
                 terms: Default::default(),
+                agreement: Default::default(),
             },
         )
         .after(
@@ -295,7 +297,8 @@ fn beginning() -> Journal {
                 question: 1,
                 answer: Answer::Yes,
                 by: "alice".to_owned(),
-                means: Means::Prompt,
+                means: Through::Terminal,
+                from: String::new(),
                 grants: [
                     ("stuck_restartable".to_owned(), 220),
                     ("others".to_owned(), 66),
@@ -709,6 +712,7 @@ fn what_to_do_next_after_each_ending() {
                 changes: vec!["delete orders:bad".to_owned()],
             }),
             terms: Default::default(),
+            agreement: Default::default(),
         },
     );
     let reason = "clean_up asks, and there is no terminal".to_owned();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 
 use futures::future::BoxFuture;
 use runbook::approval::Reply;
-use runbook::record::{Body, Means, Outcome, Question};
+use runbook::record::{Body, Outcome, Question, Witness};
 use runbook::rehearsal::{Recorded, Rehearsal, Rehearsed, Rehearsing, rehearse};
 use runbook::run::kill::Point;
 use runbook::run::{Asking, Operator};
@@ -261,10 +261,9 @@ impl Operator for Meddler {
         fs::write(&self.0, "shipment-0\norder-0\n").expect("the file can be written");
         Box::pin(async {
             Reply::Yes {
-                by: "somebody".to_owned(),
+                by: Witness::rehearsed("somebody"),
                 form: Default::default(),
                 note: String::new(),
-                means: Means::Prompt,
             }
         })
     }

@@ -7,7 +7,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use expectrl::{Eof, Expect, session::OsSession};
-use runbook::record::{Body, FORMAT, Place, Question, Record, RunId, StepStatus};
+use runbook::record::{Body, FORMAT, Place, Question, Record, RunId, StepStatus, Witness};
 use runbook::run::{Asking, Display, Operator, Progress};
 use runbook::ui::{Colours, LiveDisplay, TerminalOperator, Ui};
 use serde_json::Value;
@@ -40,6 +40,8 @@ fn asks_at_the_terminal() {
         word: env::var(WORD).ok(),
         address: "127.0.0.1:7233".to_owned(),
         namespace: "prod".to_owned(),
+        terms: Default::default(),
+        ballot: Default::default(),
     };
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let reply = runtime.block_on(async {
@@ -48,7 +50,7 @@ fn asks_at_the_terminal() {
         let _held = tokio::signal::unix::signal(hangup).expect("a handler");
         let ui = Ui::from_environment(Colours::Never);
         ui.line(runbook::ui::Tone::Plain, "before the question");
-        TerminalOperator::new(ui, "alice".to_owned())
+        TerminalOperator::new(ui, Witness::rehearsed("alice"))
             .ask(&asking)
             .await
     });

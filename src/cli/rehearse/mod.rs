@@ -15,6 +15,7 @@ use tokio::runtime::Builder;
 use super::{Exit, Output};
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::Holder;
+use crate::record::Through;
 use crate::rehearsal::{Impossible, Rehearsal, Rehearsed, Rehearsing, rehearse};
 use crate::report::{Ending, QuestionReport, Report, StepReport};
 use crate::run::Operator;
@@ -197,10 +198,9 @@ impl Telling<'_> {
             self.ui.error(&format!("cannot start: {error}"), None);
             Exit::Failed
         })?;
-        let terminal = self
-            .arguments
-            .interactive
-            .then(|| TerminalOperator::new(self.ui.clone(), Holder::here().user));
+        let terminal = self.arguments.interactive.then(|| {
+            TerminalOperator::new(self.ui.clone(), Holder::here().witness(Through::Terminal))
+        });
         let outcome = runtime.block_on(rehearse(Rehearsing {
             runbook: self.runbook,
             rehearsal: self.rehearsal,

@@ -68,6 +68,9 @@ impl<'a> Checker<'a> {
         if let Some(word) = node.get("confirm").and_then(|confirm| confirm.get("type")) {
             self.value(word, At::Step(index), &mut reads);
         }
+        if let Some(confirm) = node.get("confirm") {
+            self.agreement(confirm);
+        }
         if let Some(repeat) = node.get("repeat") {
             self.repeat(index, repeat);
         }
@@ -75,6 +78,19 @@ impl<'a> Checker<'a> {
             self.action(index, action);
         } else if let Some(with) = node.get("with") {
             self.value(with, At::Step(index), &mut reads);
+        }
+    }
+
+    /// One person is what every question wants: to ask for that alone says that something else was meant.
+    fn agreement(&mut self, confirm: &Node) {
+        let others = ["type", "not"].iter().any(|key| confirm.get(key).is_some());
+        if let Some(by) = confirm.get("by").filter(|_| !others)
+            && by.to_json().as_u64() == Some(1)
+        {
+            let message = "`by: 1` asks for nothing: one person must agree to every write";
+            let problem = self.names.document.at(by, Kind::Step, message);
+            let expected = "`by: 2` or more, or `not: starter` beside it";
+            self.problems.push(problem.expected(expected));
         }
     }
 

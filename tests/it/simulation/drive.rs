@@ -14,7 +14,7 @@ use runbook::clock::Clock;
 use runbook::connection::{Access, Connection, Settings};
 use runbook::journal::{Fault as JournalFault, Journal, Memory};
 use runbook::plan::LOOK_LIMIT;
-use runbook::record::{Flags, Means, Record, RunId};
+use runbook::record::{Flags, Record, RunId, Witness};
 use runbook::run::{Asking, Broken, Display, Loop, Operator, Progress, Reply, begin};
 use runbook::runbook::{ParameterInput, Runbook};
 use runbook::simulator::{Deed, Facts, Simulator, Write};
@@ -253,7 +253,7 @@ impl Stage {
                     return Poll::Ready(Step::Over(exit));
                 }
                 if interrupted {
-                    let _listened = sender.send("Ctrl-C");
+                    let _listened = sender.send("Ctrl-C".into());
                     context.waker().wake_by_ref();
                 }
                 if let Some(length) = frozen {
@@ -388,10 +388,9 @@ impl Operator for Answering {
     fn ask<'a>(&'a self, _: &'a Asking) -> BoxFuture<'a, Reply> {
         let reply = if self.attended {
             Reply::Yes {
-                by: "operator".to_owned(),
+                by: Witness::rehearsed("operator"),
                 note: String::new(),
                 form: serde_json::Map::new(),
-                means: Means::Rehearsal,
             }
         } else {
             Reply::Nobody
