@@ -38,6 +38,7 @@ pub mod show;
 pub mod simulator;
 pub mod unlock;
 pub mod validate;
+pub mod report;
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -226,6 +227,8 @@ pub enum Verb {
     Schema(schema::Arguments),
     /// Print a completion script for a shell
     Completions(completions::Arguments),
+    /// Write a run down as a document: one HTML file, Markdown, JSON or CSV
+    Report(report::Arguments),
 }
 
 impl Verb {
@@ -252,6 +255,7 @@ impl Verb {
             Self::Show(arguments) => show::run(&arguments, ui, format),
             Self::Schema(arguments) => schema::run(&arguments, ui),
             Self::Completions(arguments) => completions::run(&arguments, Cli::command(), ui),
+            Self::Report(arguments) => report::run(&arguments, ui),
         }
     }
 }

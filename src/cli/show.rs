@@ -63,7 +63,11 @@ fn show(arguments: &Arguments, ui: &Ui, format: Format) -> Result<Exit, JournalE
     Ok(written(printed, ui))
 }
 
-fn read(
+/// Reads a journal, and warns where its last line is not whole.
+///
+/// # Errors
+/// Where it cannot be read, or is damaged.
+pub fn read(
     path: &Path,
     ui: &Ui,
     mut each: impl FnMut(&crate::record::Record),

@@ -18,6 +18,7 @@ mod points;
 mod question;
 mod summary;
 mod workflows;
+mod page;
 
 pub use entry::State;
 pub use explain::{Consequence, Explained, Explanation};
@@ -33,6 +34,7 @@ pub use model::{
 };
 pub use moved::PlanDiff;
 pub use next::Next;
+pub use page::{Dossier, Page, Shell, policy, runs_fragment, shell};
 pub use plan::{ParameterLine, PlanReport, RowPlan, StepPlan, TablePlan};
 pub use points::PointsReport;
 pub use question::{certainty_words, question_in_short, question_text};

@@ -350,6 +350,11 @@ impl Workflows {
             .map(|(i, entry)| self.row(i, entry))
     }
 
+    /// The one with this number.
+    pub(super) fn at(&self, ordinal: usize) -> Option<WorkflowRow<'_>> {
+        Some(self.row(ordinal, self.entries.get(ordinal)?))
+    }
+
     fn row(&self, i: usize, entry: &Entry) -> WorkflowRow<'_> {
         let text = |span| self.texts.get(span);
         let time = |ms| Timestamp::from_millisecond(ms).unwrap_or(Timestamp::UNIX_EPOCH);
@@ -515,7 +520,7 @@ fn write_line(
     out.write_all(b"\n")
 }
 
-fn treatment_words(treatment: Treatment) -> &'static str {
+pub(super) fn treatment_words(treatment: Treatment) -> &'static str {
     match treatment {
         Treatment::StartedOver => "started over",
         treatment => treatment_name(treatment),

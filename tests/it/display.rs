@@ -28,8 +28,8 @@ fn unicode(width: usize) -> Style {
 
 /// Records with numbers and times: each a few seconds after the one before it.
 #[derive(Default)]
-struct Journal {
-    records: Vec<Record>,
+pub(crate) struct Journal {
+    pub(crate) records: Vec<Record>,
     second: i64,
 }
 
@@ -320,7 +320,7 @@ fn beginning() -> Journal {
 }
 
 /// The same to its end: it halts over types that no row takes, and over failures.
-fn halted() -> Journal {
+pub(crate) fn halted() -> Journal {
     let mut journal = beginning();
     for ordinal in 200..240 {
         let reason = format!("superseded by 019c0000-0000-7000-8000-{ordinal:012} (Running)");
@@ -395,7 +395,7 @@ fn halted() -> Journal {
 }
 
 /// A loop of many like iterations.
-fn polling() -> Journal {
+pub(crate) fn polling() -> Journal {
     let mut journal = Journal::default();
     journal
         .after(0, opened())
@@ -425,7 +425,7 @@ fn polling() -> Journal {
     journal
 }
 
-fn located() -> Located {
+pub(crate) fn located() -> Located {
     Located {
         path: "/home/alice/.local/state/runbook/rb-7f3a.jsonl".to_owned(),
         target: "rb-7f3a".to_owned(),

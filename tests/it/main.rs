@@ -25,3 +25,4 @@ mod grants;
 mod two_operators;
 mod simulation;
 mod guarantees;
+mod page;
