@@ -9,8 +9,8 @@
 //! [`record`]s into [`ledger`] and [`steps`], which name the next effects; everything up to there is
 //! pure: no I/O, no clock, no async. Below [`clock`] the world begins: [`temporal`] calls the service
 //! (or the [`simulator`], which is served behind the same client), [`action`] has the only effects,
-//! [`journal`] makes records durable, [`run`] is the loop, [`desk`] is where it is answered from elsewhere, [`api`]
-//! lets others look on and answer. [`report`] and [`ui`] show records and call
+//! [`journal`] makes records durable, [`run`] is the loop, [`desk`] is where it is answered from elsewhere, and [`api`]
+//! brings the answers there. [`report`] and [`ui`] show records and call
 //! nothing.
 
 pub mod sabotage;

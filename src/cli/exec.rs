@@ -5,6 +5,7 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use super::listen::ListenFlags;
 use super::parameters::ParameterFlags;
 use super::saved::{self, Subject};
 use super::session::{self, Session, Steering};
@@ -12,6 +13,7 @@ use super::{Exit, Output};
 use crate::action::World;
 use crate::clock::Clock;
 use crate::connection::{Access, ConnectionArgs};
+use crate::desk::Desk;
 use crate::journal::{self, Holder, Journal};
 use crate::plan::{LOOK_LIMIT, Plan};
 use crate::report::holder_lines;
@@ -40,6 +42,9 @@ pub struct Arguments {
     /// How it goes
     #[command(flatten)]
     pub steering: Steering,
+    /// Who may look on
+    #[command(flatten)]
+    pub listen: ListenFlags,
     /// The service
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -87,6 +92,8 @@ async fn exec(
     let clock = Clock::real();
     let now = clock.now();
     let run = session::new_run(now);
+    let bound = arguments.listen.bind(&run.0, ui)?;
+    let desk = bound.as_ref().map(|_| Desk::new(clock.clone()));
 
     let planning = async {
         let temporal = session::connect(&settings, Access::ReadOnly, ui).await?;
@@ -159,7 +166,8 @@ async fn exec(
         ui,
         output,
         limit,
-        desk: None,
+        desk,
+        bound,
     };
     Ok(session.run(interrupts).await)
 }

@@ -39,6 +39,10 @@ pub mod simulator;
 pub mod unlock;
 pub mod validate;
 pub mod report;
+pub mod listen;
+pub mod serve;
+pub mod watch;
+pub mod approve;
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +233,12 @@ pub enum Verb {
     Completions(completions::Arguments),
     /// Write a run down as a document: one HTML file, Markdown, JSON or CSV
     Report(report::Arguments),
+    /// Let others look at the runs of a state folder, and answer what they ask
+    Serve(Box<serve::Arguments>),
+    /// Look on while a run goes on, as its own terminal shows it; ends with the run, and as it does
+    Watch(Box<watch::Arguments>),
+    /// Answer what a run asks, wherever it runs
+    Approve(Box<approve::Arguments>),
 }
 
 impl Verb {
@@ -256,6 +266,9 @@ impl Verb {
             Self::Schema(arguments) => schema::run(&arguments, ui),
             Self::Completions(arguments) => completions::run(&arguments, Cli::command(), ui),
             Self::Report(arguments) => report::run(&arguments, ui),
+            Self::Serve(arguments) => serve::run(&arguments, ui, output),
+            Self::Watch(arguments) => watch::run(&arguments, ui, output),
+            Self::Approve(arguments) => approve::run(&arguments, ui, output),
         }
     }
 }

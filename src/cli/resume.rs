@@ -8,12 +8,14 @@ use std::path::Path;
 
 use jiff::SignedDuration;
 
+use super::listen::ListenFlags;
 use super::parameters::ParameterFlags;
 use super::session::{self, Names, Session, Steering};
 use super::{Exit, Output};
 use crate::action::World;
 use crate::clock::Clock;
 use crate::connection::{Access, ConnectionArgs};
+use crate::desk::Desk;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::{self, Holder, Journal};
 use crate::record::{Body, Flags, RunId, RunStatus};
@@ -48,6 +50,9 @@ pub struct Arguments {
     /// How it goes
     #[command(flatten)]
     pub steering: Steering,
+    /// Who may look on
+    #[command(flatten)]
+    pub listen: ListenFlags,
     /// The service; address and namespace are the run's unless they are given
     #[command(flatten)]
     pub connection: ConnectionArgs,
@@ -69,12 +74,14 @@ async fn resume(
     mut interrupts: Interrupts,
 ) -> Result<Exit, Exit> {
     let path = journal::find(&arguments.run).map_err(|error| session::refused(&error, ui))?;
+    let clock = Clock::real();
+    let desk = Desk::new(clock.clone());
     let Recalled {
         mut machine,
         journal,
         display,
         run,
-    } = recall(&path, arguments, ui)?;
+    } = recall(&path, arguments, &desk, ui)?;
     if machine.state().ended == Some(RunStatus::Succeeded) {
         ui.line(
             Tone::Good,
@@ -84,7 +91,7 @@ async fn resume(
     }
     let flags =
         flags(arguments, &machine).map_err(|problems| super::invalid(&problems, ui, output))?;
-    let clock = Clock::real();
+    let bound = arguments.listen.bind(&run.0, ui)?;
     take_over(arguments, &machine, &clock, &mut interrupts, ui).await?;
 
     let preflight = machine.plan().survey.preflight.clone();
@@ -140,7 +147,8 @@ async fn resume(
         ui,
         output,
         limit,
-        desk: None,
+        desk: bound.is_some().then_some(desk),
+        bound,
     };
     Ok(session.run(interrupts).await)
 }
@@ -154,12 +162,13 @@ struct Recalled {
 }
 
 /// Locks the journal and folds it.
-fn recall(path: &Path, arguments: &Arguments, ui: &Ui) -> Result<Recalled, Exit> {
+fn recall(path: &Path, arguments: &Arguments, desk: &Desk, ui: &Ui) -> Result<Recalled, Exit> {
     let mut folded: Option<Result<Machine, String>> = None;
     let mut display = LiveDisplay::new(ui.clone());
     let mut dry = false;
     let opened = Journal::open(path, |record| {
         display.recall(&record);
+        desk.observe(&record);
         match &mut folded {
             None => {
                 dry = matches!(record.body, Body::Opened { dry: true, .. });

@@ -20,6 +20,7 @@ use super::{Exit, Output};
 use crate::action::World;
 use crate::action::lease;
 use crate::action::survey::survey as survey_service;
+use crate::api::{Bound, Feed, Own, Runs, Server};
 use crate::connection::{Access, ConnectProblem, Connection, ConnectionArgs, Effective, Settings};
 use crate::desk::{Desk, Together};
 use crate::diagnostic::{Diagnostic, Kind};
@@ -623,18 +624,25 @@ pub struct Session<'a> {
     pub limit: Option<Duration>,
     /// Where it is answered from elsewhere.
     pub desk: Option<Desk>,
+    /// Where others look on, and answer at the desk.
+    pub bound: Option<Bound>,
 }
 
 impl Session<'_> {
     /// Runs it to an end of some kind, and says how it ended.
-    pub async fn run(self, mut interrupts: Interrupts) -> Exit {
+    pub async fn run(mut self, mut interrupts: Interrupts) -> Exit {
         let user = Holder::here().witness(Through::Terminal);
         let located = located(&self.path, &self.run);
         self.announce(&located);
-        let dry = self.dry;
         if let Some(limit) = self.limit {
             interrupts = with_limit(interrupts, limit);
         }
+        let (dry, output, ui) = (self.dry, self.output, self.ui);
+        let feed = Feed::default();
+        let server = match self.serve(&feed) {
+            Ok(server) => server,
+            Err(exit) => return exit,
+        };
         let terminal = TerminalOperator::new(self.ui.clone(), user);
         let together;
         let operator: &dyn Operator = match &self.desk {
@@ -652,11 +660,16 @@ impl Session<'_> {
             live: self.display,
             stream: (self.output == Output::Json).then(|| self.ui.clone()),
             desk: self.desk.clone(),
+            feed: feed.clone(),
         };
         let mut run = Loop {
             machine: self.machine,
             journal: self.journal,
-            world: World::of(self.temporal, crate::clock::Clock::real(), self.run),
+            world: World::of(
+                self.temporal.clone(),
+                crate::clock::Clock::real(),
+                self.run.clone(),
+            ),
             operator,
             display: &mut display,
             interrupts,
@@ -665,26 +678,31 @@ impl Session<'_> {
         let ended = run.run().await;
         drop(run);
         self.desk.iter().for_each(Desk::close);
-        self.ui.close();
-        if let Err(Broken::Abandoned) = ended {
-            self.ui.error(
-                "interrupted twice: calls in flight were left alone",
-                Some(&format!(
-                    "runbook resume {} finds out what became of them",
-                    located.target
-                )),
-            );
-            return Exit::Interrupted;
-        }
-        summarize(&display.live, &located, self.ui, self.output);
-        match ended {
-            // A dry run has nothing to go on with.
-            Ok(Finish::Parked) if dry => Exit::Done,
-            Ok(finish) => exit_of(&finish),
-            Err(Broken::Journal(error)) => refused(&error, self.ui),
-            Err(Broken::Killed) => Exit::Failed,
-            Err(Broken::Abandoned) => Exit::Interrupted,
-        }
+        feed.close();
+        ui.close();
+        let exit = conclude(ended, &display.live, &located, (dry, output), ui);
+        // Last: whoever watches may still be reading the end.
+        server.into_iter().for_each(Server::stop);
+        exit
+    }
+
+    /// Lets others look on and answer, where that was asked for.
+    fn serve(&mut self, feed: &Feed) -> Result<Option<Server>, Exit> {
+        let (Some(bound), Some(desk)) = (self.bound.take(), &self.desk) else {
+            return Ok(None);
+        };
+        let own = Own {
+            run: self.run.clone(),
+            path: self.path.clone(),
+            feed: feed.clone(),
+            desk: desk.clone(),
+        };
+        let server = bound
+            .serve(Runs::Own(own))
+            .map_err(|why| failed(&why, self.ui))?;
+        let line = format!("Others may watch and answer on {}", server.address());
+        self.ui.line(Tone::Plain, &line);
+        Ok(Some(server))
     }
 
     fn announce(&self, located: &Located) {
@@ -713,6 +731,35 @@ impl Session<'_> {
     }
 }
 
+/// Says how a run ended, and gives the exit code that follows.
+fn conclude(
+    ended: Result<Finish, Broken>,
+    live: &LiveDisplay,
+    located: &Located,
+    (dry, output): (bool, Output),
+    ui: &Ui,
+) -> Exit {
+    if let Err(Broken::Abandoned) = ended {
+        ui.error(
+            "interrupted twice: calls in flight were left alone",
+            Some(&format!(
+                "runbook resume {} finds out what became of them",
+                located.target
+            )),
+        );
+        return Exit::Interrupted;
+    }
+    summarize(live, located, ui, output);
+    match ended {
+        // A dry run has nothing to go on with.
+        Ok(Finish::Parked) if dry => Exit::Done,
+        Ok(finish) => exit_of(&finish),
+        Err(Broken::Journal(error)) => refused(&error, ui),
+        Err(Broken::Killed) => Exit::Failed,
+        Err(Broken::Abandoned) => Exit::Interrupted,
+    }
+}
+
 fn exit_of(finish: &Finish) -> Exit {
     match finish {
         Finish::Succeeded => Exit::Done,
@@ -724,7 +771,7 @@ fn exit_of(finish: &Finish) -> Exit {
 }
 
 /// The last lines: data for people, beside the stream of records for programs.
-fn summarize(display: &LiveDisplay, located: &Located, ui: &Ui, output: Output) {
+pub fn summarize(display: &LiveDisplay, located: &Located, ui: &Ui, output: Output) {
     let report = display.report();
     match output {
         Output::Text => {
@@ -773,6 +820,7 @@ struct Shown {
     live: LiveDisplay,
     stream: Option<Ui>,
     desk: Option<Desk>,
+    feed: Feed,
 }
 
 impl Display for Shown {
@@ -793,9 +841,11 @@ impl Display for Shown {
         self.live.record(record);
         // Last: whoever answered from elsewhere is told when it is shown here, too.
         self.desk.iter().for_each(|desk| desk.observe(record));
+        self.feed.record(record);
     }
 
     fn progress(&mut self, progress: &Progress) {
         self.live.progress(progress);
+        self.feed.progress(progress);
     }
 }

@@ -30,7 +30,9 @@ pub use follow::Follower;
 pub use holder::{Holder, peer, running};
 pub use lines::{Records, Torn};
 pub use medium::{Fault, Memory};
-pub use place::{Ends, Listed, ends, executed, find, home, list, list_in, path_of, resume_line};
+pub use place::{
+    Ends, Listed, ends, executed, files, find, home, list, list_in, listed, path_of, resume_line,
+};
 pub use private::write_private;
 pub use taken::Taken;
 

@@ -101,7 +101,10 @@ fn no_such(folder: &Path, wanted: &str) -> JournalError {
 }
 
 /// The journals in a folder, by name; none where the folder is not there.
-fn files(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
+///
+/// # Errors
+/// Where the folder cannot be read.
+pub fn files(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
     let cannot = |source| JournalError::io(folder, "read", source);
     let entries = match fs::read_dir(folder) {
         Ok(entries) => entries,
@@ -191,7 +194,8 @@ fn began(one: &Listed) -> Timestamp {
     }
 }
 
-fn listed(path: PathBuf) -> Listed {
+/// One journal, as a list of runs has it.
+pub fn listed(path: PathBuf) -> Listed {
     let facts = fs::metadata(&path).ok();
     let modified = facts.as_ref().and_then(|facts| facts.modified().ok());
     Listed {

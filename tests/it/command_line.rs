@@ -22,6 +22,7 @@ mod locks;
 mod planning;
 mod saved;
 mod secrets;
+mod elsewhere;
 
 /// One decision, a condition and a task for a person: quick on a real clock.
 const RUNBOOK: &str = r#"schema: runbook/v1

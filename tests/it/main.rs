@@ -26,3 +26,4 @@ mod two_operators;
 mod simulation;
 mod guarantees;
 mod page;
+mod api;

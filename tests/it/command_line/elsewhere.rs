@@ -1,0 +1,220 @@
+//! A run that is watched and answered from elsewhere: `exec --listen`, `watch`, `approve` and `serve`, through the built
+//! binary on a simulated service.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::process::{Child, ChildStdout};
+
+use super::*;
+
+/// A process whose lines of stderr are read until one holds a text.
+struct Begun {
+    child: Child,
+    stderr: BufReader<std::process::ChildStderr>,
+}
+
+impl Begun {
+    fn new(mut command: Command, until: &str) -> Self {
+        let spawned = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
+        let mut child = spawned.expect("the binary runs");
+        let mut stderr = BufReader::new(child.stderr.take().expect("its stderr"));
+        let mut said = String::new();
+        while !said.contains(until) {
+            let read = stderr.read_line(&mut said).expect("text");
+            assert!(read > 0, "it ended before it said `{until}`:\n{said}");
+        }
+        Self { child, stderr }
+    }
+
+    /// Exit code and stdout.
+    fn ended(mut self) -> (Option<i32>, String) {
+        let mut rest = String::new();
+        self.stderr.read_to_string(&mut rest).expect("text");
+        let output = self.child.wait_with_output().expect("it ends");
+        let text = String::from_utf8_lossy(&output.stdout).into_owned();
+        (output.status.code(), text + &rest)
+    }
+}
+
+/// The records that a watcher prints, as JSON.
+struct Watcher {
+    child: Child,
+    lines: std::io::Lines<BufReader<ChildStdout>>,
+    seen: Vec<u64>,
+}
+
+impl Watcher {
+    fn new(home: &Home, run: &str) -> Self {
+        let mut command = home.command(&["watch", run, "--output", "json"]);
+        command.stdout(Stdio::piped()).stderr(Stdio::null());
+        let mut child = command.spawn().expect("the binary runs");
+        let stdout = child.stdout.take().expect("its stdout");
+        Self {
+            child,
+            lines: BufReader::new(stdout).lines(),
+            seen: Vec::new(),
+        }
+    }
+
+    /// Reads until a record of this kind.
+    fn until(&mut self, kind: &str) -> Value {
+        loop {
+            let line = self.lines.next().expect("a record").expect("text");
+            let record: Value = serde_json::from_str(&line).expect("JSON");
+            self.seen.push(record["seq"].as_u64().expect("a number"));
+            if record["body"]["kind"] == kind {
+                return record;
+            }
+        }
+    }
+
+    fn ended(mut self) -> (Option<i32>, Vec<u64>) {
+        for line in self.lines.by_ref() {
+            let record: Value = serde_json::from_str(&line.expect("text")).expect("JSON");
+            self.seen.push(record["seq"].as_u64().expect("a number"));
+        }
+        let status = self.child.wait().expect("it ends");
+        (status.code(), self.seen)
+    }
+}
+
+#[track_caller]
+fn exits(shown: &str, code: i32) {
+    assert!(shown.starts_with(&format!("exit {code}\n")), "{shown}");
+}
+
+#[test]
+fn a_run_without_a_terminal_is_answered_from_elsewhere() {
+    let (home, served) = (Home::new(), serve(world(6)));
+    let listening = home.command(&exec(&served.address, &["--listen"]));
+    let run = Begun::new(listening, "Others may watch and answer on unix:");
+    let id = home.run_id();
+    let mut watcher = Watcher::new(&home, &id);
+
+    let asked = watcher.until("asked");
+    assert_eq!(asked["body"]["place"]["step"], "move");
+    let other = home.run(&["approve", &id, "tell", "--confirm", "told"]);
+    exits(&other, 4);
+    assert!(
+        other.contains("does not ask about `tell` now, but about `move`"),
+        "{other}"
+    );
+    exits(&home.run(&["approve", &id, "move"]), 3);
+    assert_eq!(served.simulator.write_count(), 0, "nobody agreed yet");
+    let yes = home.run(&["approve", &id, "move", "--yes"]);
+    exits(&yes, 0);
+    assert!(
+        yes.contains("write") && yes.contains("Answered: yes, by "),
+        "{yes}"
+    );
+    let answered = watcher.until("answered");
+    assert_eq!(answered["body"]["means"], "socket");
+    let from = answered["body"]["from"].as_str().expect("from where");
+    assert!(from.starts_with("uid "), "{from}");
+
+    watcher.until("asked");
+    let wrong = home.run(&["approve", &id, "tell", "--confirm", "tld"]);
+    exits(&wrong, 2);
+    assert!(wrong.contains("the word `told` must be typed"), "{wrong}");
+    let seen = home.run(&["runs"]);
+    assert!(seen.contains("running"), "{seen}");
+    exits(
+        &home.run(&[
+            "approve",
+            &id,
+            "tell",
+            "--confirm",
+            "told",
+            "--note",
+            "by phone",
+        ]),
+        0,
+    );
+
+    let (code, numbers) = watcher.ended();
+    assert_eq!(code, Some(0), "as the run");
+    let wanted: Vec<u64> = (1..).take(numbers.len()).collect();
+    assert_eq!(numbers, wanted, "each record once, in order");
+    let (code, text) = run.ended();
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(served.simulator.write_count(), 6);
+    let late = home.run(&["approve", &id, "tell", "--confirm", "told"]);
+    exits(&late, 4);
+    assert!(
+        late.contains("asks nothing now") && late.contains("the last answer: yes"),
+        "{late}"
+    );
+    let again = home.run(&["watch", &id]);
+    exits(&again, 0);
+    assert!(again.contains("tell: yes, by "), "{again}");
+    let sockets = home.path().join("state/runbook/sockets");
+    let left = std::fs::read_dir(sockets).expect("a folder").count();
+    assert_eq!(left, 0, "no socket is left");
+}
+
+#[test]
+fn a_parked_run_is_answered_in_its_state_file_also_through_serve() {
+    let (home, served) = (Home::new(), serve(world(3)));
+    exits(&home.run(&exec(&served.address, &[])), 3);
+    let id = home.run_id();
+    let parked = home.run(&["watch", &id]);
+    exits(&parked, 3);
+    let noted = home.run(&["approve", &id, "move", "--yes"]);
+    exits(&noted, 0);
+    assert!(
+        noted.contains("it counts when the run is resumed"),
+        "{noted}"
+    );
+    assert_eq!(served.simulator.write_count(), 0);
+    exits(&home.run(&["resume", &id]), 3);
+    assert_eq!(served.simulator.write_count(), 3, "the answer counted");
+
+    let server = Begun::new(
+        home.command(&["serve"]),
+        "can be watched and answered there",
+    );
+    let socket = home.path().join("state/runbook/sockets/serve.sock");
+    let at = format!("unix:{}", socket.display());
+    let no = home.run(&["approve", &id, "tell", "--no", "--connect", &at]);
+    exits(&no, 0);
+    assert!(no.contains("Answered: no, by "), "{no}");
+    let elsewhere = home.run(&["watch", "rb-none", "--connect", &at]);
+    exits(&elsewhere, 2);
+    assert!(
+        elsewhere.contains("there is no run `rb-none`"),
+        "{elsewhere}"
+    );
+    let pid = server.child.id().to_string();
+    Command::new("kill")
+        .args(["-TERM", &pid])
+        .status()
+        .expect("told");
+    let (code, text) = server.ended();
+    assert_eq!(code, Some(0), "{text}");
+    assert!(text.starts_with(&format!("{at}\n")), "{text}");
+    assert!(!socket.exists());
+}
+
+#[test]
+fn where_it_cannot_listen_it_says_so_before_anything_is_done() {
+    let home = Home::new();
+    let tcp = home.run(&exec("127.0.0.1:1", &["--listen=127.0.0.1:0"]));
+    exits(&tcp, 2);
+    assert!(tcp.contains("with mutual TLS and not otherwise"), "{tcp}");
+    let long = format!("--listen=unix:{}/a.sock", "x".repeat(120));
+    let long = home.run(&exec("127.0.0.1:1", &[&long]));
+    exits(&long, 2);
+    assert!(long.contains("too long"), "{long}");
+    let nowhere = home.run(&exec("127.0.0.1:1", &["--listen=here"]));
+    exits(&nowhere, 2);
+    assert!(
+        nowhere.contains("expected unix:PATH or HOST:PORT"),
+        "{nowhere}"
+    );
+    assert!(
+        !home.path().join("state/runbook").exists(),
+        "nothing of it left a journal"
+    );
+}
