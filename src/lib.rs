@@ -12,6 +12,8 @@
 //! [`journal`] makes records durable, [`run`] is the loop, [`desk`] is where it is answered from elsewhere, and [`api`]
 //! brings the answers there. [`report`] and [`ui`] show records and call
 //! nothing.
+//!
+//! [`review`] shows a runbook itself, and what an edit of it changes for operators.
 
 pub mod sabotage;
 pub mod diagnostic;
@@ -46,6 +48,7 @@ pub mod desk;
 pub mod rehearsal;
 pub mod report;
 pub mod api;
+pub mod review;
 pub mod ui;
 pub mod cli;
 pub mod guarantees;

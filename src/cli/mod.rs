@@ -23,8 +23,11 @@ use crate::ui::{Colours, Ui, start_log};
 
 pub mod completions;
 pub mod connection;
+pub mod diff;
+pub mod docs;
 pub mod exec;
 pub mod explain;
+pub mod new;
 pub mod parameters;
 pub mod plan;
 pub mod resume;
@@ -125,6 +128,10 @@ pub enum Format {
     Jsonl,
     /// RFC 4180, with a header line.
     Csv,
+    /// For a comment of a pull request; of `diff`.
+    Markdown,
+    /// Workflow commands, which GitHub shows beside the lines; of `validate`.
+    Github,
 }
 
 impl Format {
@@ -133,7 +140,7 @@ impl Format {
         match self {
             Self::Text => Some(Output::Text),
             Self::Json => Some(Output::Json),
-            Self::Jsonl | Self::Csv => None,
+            Self::Jsonl | Self::Csv | Self::Markdown | Self::Github => None,
         }
     }
 }
@@ -205,6 +212,12 @@ pub enum LogFormat {
 pub enum Verb {
     /// Check runbooks offline: all problems at once
     Validate(validate::Arguments),
+    /// Write a commented runbook and its rehearsal to begin with
+    New(new::Arguments),
+    /// Write a runbook as a page of Markdown: purpose, parameters, decisions, steps, flow
+    Docs(docs::Arguments),
+    /// Say in operators' words what an edit of a runbook changes, the most dangerous first
+    Diff(diff::Arguments),
     /// Show what a run would do: reads the service, changes nothing
     Plan(Box<plan::Arguments>),
     /// Say which row takes a Workflow, why, and what would be done to it
@@ -243,15 +256,20 @@ pub enum Verb {
 
 impl Verb {
     fn run(self, ui: &Ui, format: Format) -> Exit {
-        if let Self::Show(arguments) = &self {
-            return show::run(arguments, ui, format);
+        match &self {
+            Self::Show(arguments) => return show::run(arguments, ui, format),
+            Self::Validate(arguments) => return validate::run(arguments, ui, format),
+            Self::Diff(arguments) => return diff::run(arguments, ui, format),
+            _ => {}
         }
         let Some(output) = format.output() else {
-            ui.error("--output csv and jsonl are for `runbook show`", None);
-            return Exit::Invalid;
+            return no_such_format(format, "text or json", ui);
         };
         match self {
-            Self::Validate(arguments) => validate::run(&arguments, ui, output),
+            Self::Validate(arguments) => validate::run(&arguments, ui, format),
+            Self::New(arguments) => new::run(&arguments, ui),
+            Self::Docs(arguments) => docs::run(&arguments, ui, output),
+            Self::Diff(arguments) => diff::run(&arguments, ui, format),
             Self::Plan(arguments) => plan::run(&arguments, ui, output),
             Self::Explain(arguments) => explain::run(&arguments, ui, output),
             Self::ResetPoints(arguments) => reset_points::run(&arguments, ui, output),
@@ -271,6 +289,18 @@ impl Verb {
             Self::Approve(arguments) => approve::run(&arguments, ui, output),
         }
     }
+}
+
+/// Says that a verb does not print in a format, and what it prints in.
+fn no_such_format(format: Format, known: &str, ui: &Ui) -> Exit {
+    let hint = match format {
+        Format::Jsonl | Format::Csv => "--output csv and jsonl are for `runbook show`",
+        Format::Github => "--output github is for `runbook validate`",
+        Format::Markdown => "--output markdown is for `runbook diff`",
+        Format::Text | Format::Json => "",
+    };
+    ui.error(&format!("this verb's --output is {known}"), Some(hint));
+    Exit::Invalid
 }
 
 /// Parses the command line, runs the verb, and turns a panic into a short message.

@@ -32,13 +32,16 @@ impl Arguments {
             (Format::Jsonl, _) => Some(Layout::JsonLines),
             (Format::Json, true) => Some(Layout::Json),
             (Format::Text, true) => Some(Layout::Text),
-            (Format::Json | Format::Text, false) => None,
+            (_, false) | (Format::Markdown | Format::Github, _) => None,
         }
     }
 }
 
 /// Runs the verb.
 pub fn run(arguments: &Arguments, ui: &Ui, format: Format) -> Exit {
+    if matches!(format, Format::Markdown | Format::Github) {
+        return super::no_such_format(format, "text, json, jsonl or csv", ui);
+    }
     show(arguments, ui, format).unwrap_or_else(|error| refused(&error, ui))
 }
 

@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use serde_json::json;
 
-use super::{Exit, Output};
+use super::{Exit, Format};
 use crate::diagnostic::{self, Diagnostic};
 use crate::rehearsal::Rehearsal;
+use crate::review::annotation;
 use crate::runbook::Runbook;
-use crate::ui::{Tone, Ui};
+use crate::ui::{Tone, Ui, count};
 
 /// Check runbooks offline: all problems at once.
 #[derive(Debug, clap::Args)]
@@ -18,8 +19,11 @@ pub struct Arguments {
     pub files: Vec<PathBuf>,
 }
 
-/// Exit 2 where anything is wrong, 0 where nothing is.
-pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
+/// Exit 2 where anything is wrong, 0 where nothing is. `--output github` annotates the lines of a pull request.
+pub fn run(arguments: &Arguments, ui: &Ui, format: Format) -> Exit {
+    if matches!(format, Format::Csv | Format::Jsonl | Format::Markdown) {
+        return super::no_such_format(format, "text, json or github", ui);
+    }
     let mut problems = Vec::new();
     let mut valid = Vec::new();
     for path in &arguments.files {
@@ -32,20 +36,34 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
             Err(found) => problems.extend(found),
         }
     }
-    if !problems.is_empty() {
-        return super::invalid(&problems, ui, output);
-    }
-    match output {
-        Output::Text => valid
-            .iter()
-            .for_each(|name| ui.line(Tone::Plain, &format!("{name}: valid"))),
-        Output::Json => {
-            if super::print_json(ui, &json!({ "valid": true, "diagnostics": [] })).is_err() {
-                return Exit::Failed;
-            }
+    match (format.output(), problems.as_slice()) {
+        (None, [_, ..]) => annotate(&problems, ui),
+        (Some(output), [_, ..]) => super::invalid(&problems, ui, output),
+        (Some(super::Output::Json), []) => {
+            let nothing = json!({ "valid": true, "diagnostics": [] });
+            super::runs::written(super::print_json(ui, &nothing), ui)
+        }
+        (_, []) => {
+            let say = |name: &String| ui.line(Tone::Plain, &format!("{name}: valid"));
+            valid.iter().for_each(say);
+            Exit::Done
         }
     }
-    Exit::Done
+}
+
+/// On stdout the commands and nothing else: the runner reads every line of a job's output, so that no text of
+/// a file may stand there as it is.
+fn annotate(problems: &[Diagnostic], ui: &Ui) -> Exit {
+    let commands: String = problems
+        .iter()
+        .map(|problem| annotation(problem) + "\n")
+        .collect();
+    let written = super::runs::written(ui.write_data(|out| out.write_all(commands.as_bytes())), ui);
+    ui.line(Tone::Bad, &count(problems.len() as u64, "problem"));
+    match written {
+        Exit::Done => Exit::Invalid,
+        failed => failed,
+    }
 }
 
 /// A runbook, or a rehearsal where the file says that it is one.

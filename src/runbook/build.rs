@@ -66,6 +66,7 @@ fn build(document: &Document) -> Result<Runbook, Diagnostic> {
         source: document.source.text().to_owned(),
         title: file.title.unwrap_or_else(|| file.name.clone()),
         name: file.name,
+        description: file.description,
         params: file
             .params
             .into_iter()
@@ -125,7 +126,13 @@ fn guards(document: &Document) -> Guards {
         })
     };
     let most = node.get("max_workflows");
+    let forbid = node.get("forbid").map(Node::items).unwrap_or_default();
     Guards {
+        forbid: forbid
+            .iter()
+            .filter_map(Node::text)
+            .map(str::to_owned)
+            .collect(),
         namespaces: names("namespaces"),
         addresses: names("addresses"),
         max_workflows: most.and_then(|node| {

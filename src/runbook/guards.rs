@@ -14,6 +14,8 @@ pub struct Guards {
     pub addresses: Option<Names>,
     /// Most Workflows that one step may write to.
     pub max_workflows: Option<Ceiling>,
+    /// Actions that no step and no strategy has, by name or `NOUN.*`: held when the file is read.
+    pub forbid: Vec<String>,
 }
 
 /// Names that are allowed, each exact or with `*` for any characters.

@@ -26,6 +26,8 @@ pub struct Runbook {
     pub name: String,
     /// `title:`, else the name.
     pub title: String,
+    /// `description:`
+    pub description: Option<String>,
     /// `params:` in order.
     pub params: IndexMap<String, Parameter>,
     /// `vars:` in order of the file; values may hold expressions.

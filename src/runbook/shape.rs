@@ -28,8 +28,7 @@ pub(super) struct File {
     #[schemars(length(min = 1))]
     pub(super) title: Option<String>,
     /// What it is for, when to use it and when not.
-    #[serde(rename = "description")]
-    pub(super) _description: Option<String>,
+    pub(super) description: Option<String>,
     /// Inputs, by name.
     #[serde(default)]
     #[schemars(extend("propertyNames" = { "pattern": ID }))]

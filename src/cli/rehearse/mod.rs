@@ -1,9 +1,11 @@
 //! `runbook rehearse FILE`: the scenarios that lie beside a runbook, in simulated time.
 //!
 //! The account is data and goes to stdout: a scenario's steps as they end, with simulated times, then
-//! its counts and what does not hold. Wiring and layout; what happens is `rehearsal`'s.
+//! its counts and what does not hold. Of a folder or several runbooks there is a table instead ([`many`]).
+//! Wiring and layout; what happens is `rehearsal`'s.
 
 mod account;
+mod many;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;
@@ -24,18 +26,21 @@ use crate::runbook::Runbook;
 use crate::ui::{Style, TerminalOperator, Text, Tone, Ui, count};
 use account::Account;
 
-/// Rehearse a runbook against a simulated service: hours pass in moments.
+/// Rehearse runbooks against a simulated service: hours pass in moments.
 #[derive(Debug, clap::Args)]
 pub struct Arguments {
-    /// The runbook.
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// A runbook; or several, or folders: every scenario of every runbook in them, many at once.
+    #[arg(value_name = "FILE|DIR", required = true)]
+    pub files: Vec<PathBuf>,
     /// Its rehearsal; without it, NAME.rehearsal.yaml beside the runbook.
     #[arg(long, value_name = "FILE")]
     pub rehearsal: Option<PathBuf>,
     /// Only this scenario; repeatable.
     #[arg(long, value_name = "NAME")]
     pub scenario: Vec<String>,
+    /// Scenarios that are rehearsed at once, of a folder or several runbooks; else one a core.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub jobs: Option<u16>,
     /// Another seed than the scenarios' own.
     #[arg(long, value_name = "N")]
     pub seed: Option<u64>,
@@ -46,7 +51,14 @@ pub struct Arguments {
 
 /// Exit 0 where every expectation holds, 1 where one does not, 2 where a file is invalid.
 pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
-    let (runbook, rehearsal) = match load(&arguments.file, arguments.rehearsal.as_deref()) {
+    match arguments.files.as_slice() {
+        [file] if !file.is_dir() => one(arguments, file, ui, output),
+        _ => many::run(arguments, ui, output),
+    }
+}
+
+fn one(arguments: &Arguments, file: &Path, ui: &Ui, output: Output) -> Exit {
+    let (runbook, rehearsal) = match load(file, arguments.rehearsal.as_deref()) {
         Ok(files) => files,
         Err(problems) => return super::invalid(&problems, ui, output),
     };
@@ -65,7 +77,8 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
     let mut told = Vec::new();
     for name in names {
         let scenario = Telling {
-            arguments,
+            seed: arguments.seed,
+            interactive: arguments.interactive,
             runbook: &runbook,
             rehearsal: &rehearsal,
             name,
@@ -77,7 +90,7 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
             Err(exit) => return exit,
         }
     }
-    end(&arguments.file, &told, ui, output)
+    end(file, &told, ui, output)
 }
 
 /// Reads a runbook and the rehearsal beside it.
@@ -157,7 +170,8 @@ fn parameter_problems(runbook: &Runbook, rehearsal: &Rehearsal, names: &[&str]) 
 
 /// One scenario, about to be told.
 struct Telling<'a> {
-    arguments: &'a Arguments,
+    seed: Option<u64>,
+    interactive: bool,
     runbook: &'a Runbook,
     rehearsal: &'a Rehearsal,
     name: &'a str,
@@ -188,31 +202,35 @@ impl Telling<'_> {
         Ok(told)
     }
 
-    /// On a runtime of its own, whose clock is paused: it jumps to the next timer when nothing can run.
     fn rehearse(&self, account: &mut Account) -> Result<Result<Rehearsed, Impossible>, Exit> {
-        let runtime = Builder::new_current_thread()
-            .enable_all()
-            .start_paused(true)
-            .build();
-        let runtime = runtime.map_err(|error| {
-            self.ui.error(&format!("cannot start: {error}"), None);
-            Exit::Failed
-        })?;
-        let terminal = self.arguments.interactive.then(|| {
+        let terminal = self.interactive.then(|| {
             TerminalOperator::new(self.ui.clone(), Holder::here().witness(Through::Terminal))
         });
-        let outcome = runtime.block_on(rehearse(Rehearsing {
+        let rehearsing = Rehearsing {
             runbook: self.runbook,
             rehearsal: self.rehearsal,
             name: self.name,
-            seed: self.arguments.seed,
+            seed: self.seed,
             operator: terminal.as_ref().map(|terminal| terminal as &dyn Operator),
             display: account,
             kill: None,
-        }));
-        runtime.shutdown_background();
-        Ok(outcome)
+        };
+        in_simulated_time(rehearsing).map_err(|error| {
+            self.ui.error(&format!("cannot start: {error}"), None);
+            Exit::Failed
+        })
     }
+}
+
+/// On a runtime of its own, whose clock is paused: it jumps to the next timer when nothing can run.
+fn in_simulated_time(rehearsing: Rehearsing<'_>) -> std::io::Result<Result<Rehearsed, Impossible>> {
+    let runtime = Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()?;
+    let outcome = runtime.block_on(rehearse(rehearsing));
+    runtime.shutdown_background();
+    Ok(outcome)
 }
 
 /// A scenario that took place, or could not.
