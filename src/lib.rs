@@ -10,8 +10,7 @@
 //! pure: no I/O, no clock, no async. Below [`clock`] the world begins: [`temporal`] calls the service
 //! (or the [`simulator`], which is served behind the same client), [`action`] has the only effects,
 //! [`journal`] makes records durable, [`run`] is the loop, [`desk`] is where it is answered from elsewhere, and [`api`]
-//! brings the answers there. [`report`] and [`ui`] show records and call
-//! nothing.
+//! brings the answers there; [`page`] does so for a browser. [`report`] and [`ui`] show records and call nothing.
 //!
 //! [`review`] shows a runbook itself, and what an edit of it changes for operators.
 
@@ -49,6 +48,7 @@ pub mod rehearsal;
 pub mod report;
 pub mod api;
 pub mod review;
+pub mod page;
 pub mod ui;
 pub mod cli;
 pub mod guarantees;

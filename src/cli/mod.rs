@@ -42,6 +42,7 @@ pub mod simulator;
 pub mod unlock;
 pub mod validate;
 pub mod report;
+pub mod pages;
 pub mod listen;
 pub mod serve;
 pub mod watch;

@@ -6,8 +6,8 @@
 use std::path::PathBuf;
 
 use super::listen::{ListenFlags, printed};
-use super::session;
 use super::{Exit, Output};
+use super::{pages, session};
 use crate::api::Runs;
 use crate::journal;
 use crate::run::Interrupts;
@@ -19,6 +19,10 @@ pub struct Arguments {
     /// Folder of the state files; else $XDG_STATE_HOME/runbook
     #[arg(long, value_name = "FOLDER")]
     pub state_dir: Option<PathBuf>,
+    /// Show the runs as pages on a port of this machine, such as 127.0.0.1:0; the address that is printed lets one
+    /// browser in
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<String>,
     /// Where
     #[command(flatten)]
     pub listen: ListenFlags,
@@ -43,16 +47,37 @@ async fn serve(arguments: &Arguments, ui: &Ui, mut interrupts: Interrupts) -> Re
         ui.error(&message, None);
         return Err(Exit::Invalid);
     }
-    let bound = arguments.listen.bind_anyway("serve", ui)?;
-    let served = bound.serve(Runs::Folder(folder.clone()));
-    let server = served.map_err(|why| session::failed(&why, ui))?;
-    // The first line is the address and nothing else, so that a script can read it.
-    printed(ui.data(&format!("{}\n", server.address())), ui)?;
-    ui.hint(&format!(
-        "the runs in {} can be watched and answered there; Ctrl-C ends it",
-        folder.display()
-    ));
-    interrupts.recv().await;
-    server.stop();
+    let pages = match &arguments.http {
+        Some(address) => Some(pages::bind(address, ui).await?),
+        None => None,
+    };
+    // Pages alone need no socket; with `--listen` there are both.
+    let bound = match &pages {
+        Some(_) => arguments.listen.bind("serve", ui)?,
+        None => Some(arguments.listen.bind_anyway("serve", ui)?),
+    };
+    let served = bound.map(|bound| bound.serve(Runs::Folder(folder.clone())));
+    let server = served
+        .transpose()
+        .map_err(|why| session::failed(&why, ui))?;
+    if let Some(server) = &server {
+        // The first line is the address and nothing else, so that a script can read it.
+        printed(ui.data(&format!("{}\n", server.address())), ui)?;
+        ui.hint(&format!(
+            "the runs in {} can be watched and answered there; Ctrl-C ends it",
+            folder.display()
+        ));
+    }
+    let ended = match pages {
+        Some(pages) => pages::serve(pages, &folder, ui, &mut interrupts).await,
+        None => {
+            interrupts.recv().await;
+            Ok(())
+        }
+    };
+    if let Some(server) = server {
+        server.stop();
+    }
+    ended?;
     Ok(Exit::Done)
 }

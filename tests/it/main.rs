@@ -27,3 +27,4 @@ mod simulation;
 mod guarantees;
 mod page;
 mod api;
+mod page_served;

@@ -1,0 +1,205 @@
+"""The page of a run in a browser: as a file, and served live. Chromium, driven by Playwright; no Temporal server.
+
+Without Chromium these tests are skipped, and say so; where CI is `true` that is a failure.
+"""
+
+import os
+import re
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from urllib.request import Request, urlopen
+
+import pytest
+
+import server
+import tool as tools
+from many import Many
+from simulated import Simulated
+from tool import FLAGSHIP, Tool
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+SECONDS = 60
+HOSTILE = "</script><img src=x onerror=alert(1)>\u202egnp.exe"
+
+if CHROMIUM is None and os.environ.get("CI") == "true":
+    pytest.fail("Chromium is not installed: the page would go untested", pytrace=False)
+pytestmark = [
+    pytest.mark.timeout(240),
+    pytest.mark.skipif(CHROMIUM is None, reason="CHROMIUM IS NOT INSTALLED: the page was not tested"),
+]
+
+
+@pytest.fixture(scope="module")
+def browser():
+    from playwright.sync_api import sync_playwright
+
+    flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-background-networking", "--disable-sync"]
+    with sync_playwright() as playwright:
+        made = playwright.chromium.launch(executable_path=CHROMIUM, args=flags)
+        yield made
+        made.close()
+
+
+@pytest.fixture
+def page(browser):
+    """A page on which any message on the console, an error or a stopped load fails the test."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    made = context.new_page()
+    made.set_default_timeout(SECONDS * 1000)
+    said: list[str] = []
+    made.on("console", lambda message: said.append(f"{message.type}: {message.text}"))
+    made.on("pageerror", lambda error: said.append(f"error: {error}"))
+    made.on("dialog", lambda dialog: (said.append(f"dialog: {dialog.message}"), dialog.dismiss()))
+    yield made
+    context.close()
+    assert said == []
+
+
+@pytest.fixture
+def tool(tmp_path):
+    return Tool(None, tmp_path / "tool")
+
+
+def written(tool: Tool, journal: Path) -> str:
+    """The address of the run's file."""
+    out = tool.folder / "page.html"
+    result = tool.run("report", str(journal), "--out", str(out))
+    assert result.code == 0, result
+    return out.as_uri()
+
+
+def found(page, text: str) -> None:
+    from playwright.sync_api import expect
+
+    expect(page.locator("#found")).to_have_text(text, timeout=SECONDS * 1000)
+
+
+def first_row(page) -> list[str]:
+    return page.locator("#grid-body .r").first.locator("span").all_inner_texts()
+
+
+def test_a_hundred_thousand_rows_are_searched_filtered_and_sorted(tool, page, tmp_path):
+    journal = tmp_path / "many.jsonl"
+    Many(100_000).write(journal)
+    address = written(tool, journal)
+    times = {}
+
+    def timed(name, act, text):
+        began = time.monotonic()
+        act()
+        found(page, text)
+        times[name] = round(time.monotonic() - began, 2)
+
+    timed("load", lambda: page.goto(address), "100,000 Workflows")
+    outcome = page.locator("#f-outcome")
+    timed("filter", lambda: outcome.select_option(label="failed (1,000)"), "1,000 of 100,000 Workflows")
+    assert "failed" in first_row(page)
+    timed("search", lambda: page.fill("#search", "unauthorized"), "334 of 100,000 Workflows")
+    page.fill("#search", "")
+    outcome.select_option(value="")
+    head = page.locator("#grid-head button", has_text="Workflow")
+    timed("sort", head.click, "100,000 Workflows")
+    assert first_row(page)[0] == "loyalty-3"
+    timed("sort again", head.click, "100,000 Workflows")
+    assert first_row(page)[0] == "shipment-99997"
+    assert page.locator("#grid-body .r").count() < 80, "only what is seen is drawn"
+    print(times)
+
+
+def test_everything_is_reached_by_keyboard(tool, page, tmp_path):
+    journal = tmp_path / "few.jsonl"
+    Many(300).write(journal)
+    page.goto(written(tool, journal))
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        reached.add(page.evaluate("document.activeElement.id || document.activeElement.textContent"))
+    wanted = {"Skip to the run", "Ledger", "search", "f-row", "f-outcome", "grid", "Workflow", "Why"}
+    assert wanted <= reached, wanted - reached
+    page.focus("#grid")
+    for key in ("End", "ArrowUp"):
+        page.keyboard.press(key)
+    chosen = page.locator("#grid").get_attribute("aria-activedescendant")
+    assert chosen == "row-298"
+    assert page.locator("#row-298").get_attribute("aria-selected") == "true"
+    assert "shipment-298" not in page.locator("#detail").inner_text() and "-298" in page.locator("#detail").inner_text()
+
+
+def test_a_hostile_name_stays_text(tool, page, tmp_path):
+    journal = tmp_path / "hostile.jsonl"
+
+    class Hostile(Many):
+        def page(self, first, count):
+            records = super().page(first, count)
+            records[0]["body"]["claims"][0]["id"] = HOSTILE
+            records[0]["body"]["claims"][0]["type"] = HOSTILE
+            return records
+
+    Hostile(20).write(journal)
+    page.goto(written(tool, journal))
+    found(page, "20 Workflows")
+    assert page.locator("img").count() == 0
+    assert first_row(page)[0] == HOSTILE.replace("\u202e", "\\u{202e}")
+    page.locator("#grid-body .r").first.click()
+    assert "onerror=alert(1)" in page.locator("#detail").inner_text()
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_text_has_enough_contrast_and_a_narrow_window_needs_no_scrolling(tool, page, tmp_path, scheme):
+    journal = tmp_path / "few.jsonl"
+    Many(300).write(journal)
+    page.emulate_media(color_scheme=scheme)
+    page.goto(written(tool, journal))
+    low = page.evaluate(CONTRAST)
+    assert low == []
+    page.set_viewport_size({"width": 360, "height": 740})
+    assert page.evaluate("document.documentElement.scrollWidth") <= 360
+
+
+# WCAG 2: 4.5 for text, 3 for large text; of every element that has text of its own.
+CONTRAST = """() => {
+  const parse = (text) => { const n = text.match(/[\\d.]+/g).map(Number); return n.length < 4 ? [...n, 1] : n; };
+  const light = (c) => { const [r, g, b] = c.slice(0, 3).map((v) => { v /= 255; return v <= 0.04045 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4; }); return 0.2126 * r + 0.7152 * g + 0.0722 * b; };
+  const under = (e) => { for (; e; e = e.parentElement) { const c = parse(getComputedStyle(e).backgroundColor); if (c[3] === 1) return c; } return [255, 255, 255, 1]; };
+  const low = [];
+  for (const e of document.querySelectorAll("body *")) {
+    if (![...e.childNodes].some((n) => n.nodeType === 3 && n.data.trim()) || e.closest("script, title, svg") || !e.checkVisibility() || e.disabled) continue;
+    const s = getComputedStyle(e), a = light(parse(s.color)), b = light(under(e));
+    const ratio = (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05), size = parseFloat(s.fontSize);
+    if (ratio < (size >= 24 || (size >= 18.66 && s.fontWeight >= 700) ? 3 : 4.5)) low.push([e.tagName, e.className, e.textContent.slice(0, 30), ratio.toFixed(2)]);
+  }
+  return low;
+}"""
+
+
+def test_the_served_page_follows_a_run_and_takes_an_approval(tool, page, tmp_path):
+    with Simulated(FLAGSHIP, "all_goes_well", tmp_path) as simulated:
+        tool.world = simulated
+        with tool.begin("exec", *tool.flagship(), "--listen") as run, tool.begin("serve", "--http", "127.0.0.1:0") as serving:
+            address = serving.stdout.readline().strip()
+            assert re.fullmatch(r"http://127\.0\.0\.1:\d+/\?token=[0-9a-f]{64}", address), address
+            page.goto(address)
+            page.wait_for_url(re.compile(r"/$"))
+            for _ in range(SECONDS):
+                if page.locator("#runs a").count():
+                    break
+                time.sleep(1)
+                page.reload()
+            page.locator("#runs a").first.click()
+            yes = page.locator(".open-question button", has_text="Yes")
+            yes.wait_for()
+            heading = page.locator(".open-question h2").inner_text()
+            assert "stop_rollout" in heading, heading
+            yes.click()
+            # The answer and what came of it arrive by themselves.
+            page.locator("#question-1 strong.good", has_text="Yes").wait_for()
+            assert "on the page" in page.locator("#question-1").inner_text()
+            page.locator("#question-2").wait_for()
+            yes.click()
+            page.locator("#question-2 strong.good", has_text="Yes").wait_for()
+            page.locator("#grid-body .r").first.wait_for()
+            with pytest.raises(Exception, match="403"):
+                urlopen(Request(address), timeout=10)
+            assert run.poll() is None, "looking on does not end it"
