@@ -7,6 +7,7 @@ pub mod command;
 pub mod batch;
 pub mod deployment;
 pub mod lease;
+pub mod population;
 mod query;
 pub mod selection;
 pub mod survey;

@@ -98,7 +98,7 @@ async fn look_closed(world: &World, step: &str, table: &Table, listed: Listed) -
 }
 
 /// The same as [`table`], with the rows that were listed.
-async fn list_or_count(
+pub(super) async fn list_or_count(
     world: &World,
     table: &Table,
     frozen: &[FileSeen],

@@ -19,7 +19,7 @@ use crate::plan::{LOOK_LIMIT, Plan};
 use crate::report::holder_lines;
 use crate::run::Interrupts;
 use crate::steps::Machine;
-use crate::ui::{LiveDisplay, Ui};
+use crate::ui::{LiveDisplay, Tone, Ui};
 
 /// A run looks at each Workflow itself; its plan looks at so many of each row, for warnings.
 const LOOKS: usize = 20;
@@ -116,6 +116,7 @@ async fn exec(
             if !diff.within {
                 return Err(saved::refuse_moved(&diff, ui, output));
             }
+            ui.line(Tone::Plain, &saved.words());
             notes = diff.notes();
         }
         let temporal = if arguments.dry_run {

@@ -9,12 +9,15 @@ use super::saved::{self, Saved, Subject};
 use super::session;
 use super::{Exit, Output};
 use crate::action::World;
+use crate::action::population::population;
 use crate::clock::Clock;
 use crate::connection::{Access, ConnectionArgs};
 use crate::diagnostic::Diagnostic;
+use crate::journal;
 use crate::plan::{LOOK_LIMIT, Plan};
-use crate::report::{PlanReport, write_json};
-use crate::run::Interrupts;
+use crate::rehearsal::portrait::{FIRST_LINE, Portrait, Sitting};
+use crate::report::{PlanReport, shell_word, write_json};
+use crate::run::{Interrupts, begin};
 use crate::runbook::{Parameters, Runbook};
 use crate::ui::{Tone, Ui};
 
@@ -33,6 +36,12 @@ pub struct Arguments {
     /// Compare a saved plan with the service as it is now: exit 0 where the runbook tolerates what moved, else 4
     #[arg(long, value_name = "PLAN", conflicts_with_all = ["file", "params", "params_file", "out", "detailed_exitcode"])]
     pub diff: Option<PathBuf>,
+    /// Make a rehearsal's world of what the service holds: types, counts, statuses, routing; no payloads
+    #[arg(long, value_name = "FILE", conflicts_with = "diff")]
+    pub world: Option<PathBuf>,
+    /// Keep Workflow IDs in the world; each Workflow is then told by itself
+    #[arg(long, requires = "world")]
+    pub world_ids: bool,
     /// Exit 0 where there is nothing to do, 2 where there is, 1 for every error (4 where a guard refuses)
     #[arg(long)]
     pub detailed_exitcode: bool,
@@ -71,6 +80,9 @@ async fn plan(
     if let Some(out) = &arguments.out {
         saved::may_write("--out", out, saved::is_plan, ui)?;
     }
+    if let Some(world) = &arguments.world {
+        saved::may_write("--world", world, is_world, ui)?;
+    }
     let parameters = session::unless_interrupted(
         &mut interrupts,
         None,
@@ -86,12 +98,20 @@ async fn plan(
             clock.clone(),
             session::new_run(clock.now()),
         );
-        read(&world, &runbook, parameters, ui, output).await
+        let read = read(&world, &runbook, parameters, ui, output).await?;
+        let portrait = match &arguments.world {
+            Some(_) => Some(portrait(&world, &runbook, &read.0, arguments.world_ids, ui).await?),
+            None => None,
+        };
+        Ok((read, portrait))
     };
     let limit = settings.command_timeout;
-    let (plan, report, refused) =
+    let ((plan, report, refused), portrait) =
         session::unless_interrupted(&mut interrupts, limit, ui, reading).await?;
     print(&report, ui, output)?;
+    if let (Some(path), Some(portrait)) = (&arguments.world, portrait) {
+        save_world(file, path, &portrait, ui)?;
+    }
     if !refused.is_empty() {
         // The plan is shown all the same: it says what was counted.
         return Err(super::forbidden(&refused, ui, Output::Text));
@@ -105,6 +125,53 @@ async fn plan(
         );
     }
     Ok(exit_of(arguments, &report))
+}
+
+/// As a shell takes it.
+fn word(path: &Path) -> String {
+    shell_word(&path.display().to_string()).into_owned()
+}
+
+/// A world of what the service holds.
+async fn portrait(
+    world: &World,
+    runbook: &Runbook,
+    plan: &Plan,
+    ids: bool,
+    ui: &Ui,
+) -> Result<Portrait, Exit> {
+    let scope = session::scope(runbook, &plan.parameters, &world.run);
+    let subject = begin::subject(runbook, &plan.parameters, &scope, LOOK_LIMIT)
+        .map_err(|error| session::failed(&error.to_string(), ui))?;
+    let population = population(world, &subject)
+        .await
+        .map_err(|problem| session::failed(&problem.message, ui))?;
+    let sitting = Sitting {
+        runbook,
+        plan,
+        subject: &subject,
+        population: &population,
+        ids,
+    };
+    Ok(sitting.portrait())
+}
+
+fn save_world(file: &Path, path: &Path, portrait: &Portrait, ui: &Ui) -> Result<(), Exit> {
+    journal::write_private(path, portrait.text.as_bytes())
+        .map_err(|error| session::refused(&error, ui))?;
+    for caution in &portrait.cautions {
+        ui.warning(&format!("the world is not all as it is: {caution}"));
+    }
+    let (file, path) = (word(file), word(path));
+    let line =
+        format!("Saved the world; rehearse with: runbook rehearse {file} --rehearsal {path}");
+    ui.line(Tone::Plain, &line);
+    Ok(())
+}
+
+/// Whether a file was made by `--world`.
+fn is_world(path: &Path) -> bool {
+    super::read(path).is_ok_and(|bytes| bytes.starts_with(FIRST_LINE.as_bytes()))
 }
 
 /// What `--detailed-exitcode` makes of it.
@@ -137,9 +204,10 @@ fn show_saved(
     ui: &Ui,
     output: Output,
 ) -> Exit {
-    if arguments.out.is_some() || !arguments.parameters.is_empty() {
+    let makes = arguments.out.is_some() || arguments.world.is_some();
+    if makes || !arguments.parameters.is_empty() {
         ui.error(
-            "a saved plan is shown as it is: `--out`, `-p` and `--params-file` make a plan of a runbook",
+            "a saved plan is shown as it is: `--out`, `--world`, `-p` and `--params-file` are for a runbook",
             Some("`runbook plan --diff PLAN` compares a saved plan with the service as it is now"),
         );
         return Exit::Invalid;

@@ -164,6 +164,15 @@ impl Saved {
         &self.file.plan
     }
 
+    /// Whose it is, for whoever carries it out.
+    pub fn words(&self) -> String {
+        let SavedPlan {
+            user, host, plan, ..
+        } = &self.file;
+        let made = crate::report::moment(plan.created);
+        format!("The plan of {made}, by {user} on {host}")
+    }
+
     /// Its parameters; secrets, which it does not hold, are given again.
     ///
     /// # Errors

@@ -6,6 +6,7 @@
 
 mod expect;
 mod file;
+pub mod portrait;
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};

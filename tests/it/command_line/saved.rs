@@ -327,3 +327,155 @@ fn the_detailed_exit_code_says_whether_there_is_something_to_do() {
     exits(&home.run(&exec(&served.address, &["--yes"])), 0);
     assert_eq!(code(&[]), Some(0));
 }
+
+/// Something of everything that a world tells of its Workflows.
+fn busy() -> Value {
+    json!({
+        "attributes": { "Class": "keyword", "Customer": "keyword" },
+        "deployments": {
+            "orders": { "current": "bad", "ramping": "safe", "ramp_percentage": 5.0, "versions": {
+                "good": { "task_queues": ["orders"], "status": "drained" },
+                "bad": { "task_queues": ["orders"], "behaves": "fail_tasks" },
+                "safe": { "task_queues": ["orders", "more"] },
+            } },
+            "other": { "current": "one", "versions": { "one": { "task_queues": ["other"] } } },
+        },
+        "workflows": [
+            { "type": "Order", "id": "secret-order", "count": 130, "deployment": "orders", "version": "bad", "task": "failing" },
+            { "type": "Order", "id": "idle-order", "count": 40, "deployment": "orders", "version": "bad", "input": { "card": "4711-0815" } },
+            { "type": "Order", "id": "moved-order", "count": 3, "deployment": "orders", "version": "good", "versioning_override": "bad" },
+            { "type": "Parcel", "id": "parcel", "count": 6, "deployment": "orders", "version": "bad", "children": { "type": "Label", "count": 2 } },
+            { "type": "Refund", "id": "refund", "count": 5, "deployment": "orders", "version": "bad",
+              "attributes": { "Class": "movable", "Customer": "ana@example.com" } },
+            { "type": "Refund", "id": "odd", "count": 4, "deployment": "orders", "version": "bad", "attributes": { "Customer": "ben@example.com" } },
+            { "type": "Invoice", "id": "invoice", "count": 7, "deployment": "orders", "version": "bad", "status": "timed_out" },
+            { "type": "Invoice", "id": "replaced", "count": 2, "deployment": "orders", "version": "bad", "status": "failed",
+              "superseded_by": { "version": "safe" } },
+            { "type": "Order", "id": "elsewhere", "count": 9, "deployment": "orders", "version": "safe" },
+        ],
+    })
+}
+
+/// Two tables over it: classes by type and by attribute, the task, closed Workflows.
+fn two_tables() -> String {
+    let steps = RUNBOOK.split("steps:").nth(1).expect("its steps");
+    let rows = RUNBOOK
+        .split("strategies:")
+        .next()
+        .expect("its head")
+        .replace(
+            "default: { Order: movable }",
+            "default: { Order: movable, Parcel: movable, Label: movable }",
+        );
+    let steps = steps
+        .split("  - id: tell")
+        .next()
+        .expect("what is before the task");
+    format!(
+        r#"{rows}strategies:
+  move: {{ action: workflows.update_options, with: {{ version: "${{{{ params.safe }}}}" }} }}
+  reopen:
+    action: workflows.reset
+    with: {{ to: first_workflow_task, reapply: none, version: "${{{{ params.safe }}}}", reason: again }}
+decisions:
+  pinned:
+    scope: TemporalWorkerDeploymentVersion = ${{{{ params.bad }}}} AND ExecutionStatus = 'Running'
+    classify: {{ types: "${{{{ params.classes }}}}", attribute: Class }}
+    unmatched: leave
+    rows:
+      - {{ id: stuck, class: movable, task: failing, apply: move }}
+      - {{ id: movable, class: movable, apply: move }}
+  closed:
+    scope: TemporalWorkerDeploymentVersion = ${{{{ params.bad }}}} AND ExecutionStatus IN ('Failed', 'TimedOut')
+    unmatched: leave
+    rows:
+      - {{ id: reopened, apply: reopen }}
+steps:{steps}  - id: reopen
+    action: decision.apply
+    with: {{ decision: closed }}
+"#
+    )
+}
+
+/// What a plan in JSON counts, and what looks said would be done.
+fn counts(output: &Output) -> Value {
+    assert_eq!(
+        output.status.code(),
+        Some(0),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let plan: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+    let tables = plan["tables"].as_array().expect("tables").iter();
+    let of_table = |table: &Value| {
+        let rows = table["rows"].as_array().expect("rows").iter();
+        let rows: Vec<Value> = rows
+            .map(|row| {
+                json!([
+                    row["row"],
+                    row["count"],
+                    row["looked"]["would"],
+                    row["looked"]["skipped"]
+                ])
+            })
+            .collect();
+        let left = table["unmatched"].as_object().expect("a mapping");
+        let left: Vec<Value> = left
+            .iter()
+            .map(|(name, left)| json!([name, left["count"]]))
+            .collect();
+        json!([table["name"], table["total"], rows, left])
+    };
+    tables.map(of_table).collect()
+}
+
+#[test]
+fn a_world_is_made_of_what_the_service_holds_and_counts_as_it_does() {
+    let (home, served) = (Home::new(), serve(busy()));
+    fs::write(home.path().join("move.yaml"), two_tables()).expect("written");
+    let plan = |address: &str, more: &[&str]| {
+        let place = [
+            "plan",
+            "move.yaml",
+            "--output",
+            "json",
+            "--address",
+            address,
+        ];
+        home.output(&[&place, &PARAMETERS[..], more].concat())
+    };
+    let made = plan(&served.address, &["--world", "world.yaml"]);
+    let live = counts(&made);
+    assert_snapshot!("world_made", stderr(&home.shown(&made)));
+    let text = fs::read_to_string(home.path().join("world.yaml")).expect("a world");
+    let ages = Regex::new(r#""\d+s""#).expect("a pattern");
+    assert_snapshot!("world", ages.replace_all(&home.settled(&text), "AGO"));
+    for private in ["hunter2", "4711-0815", "secret-order", "example.com"] {
+        assert!(!text.contains(private), "{private} in {text}");
+    }
+    assert!(
+        text.len() < 4_096,
+        "some groups, not 200 Workflows: {} bytes",
+        text.len()
+    );
+
+    let portrait = runbook::rehearsal::Rehearsal::parse("world.yaml", text.as_bytes());
+    let portrait = portrait.unwrap_or_else(|problems| panic!("{problems:#?}"));
+    let again = serve(serde_json::to_value(&portrait.world).expect("JSON"));
+    assert_eq!(counts(&plan(&again.address, &[])), live);
+    let rehearsed = home.run(&["rehearse", "move.yaml", "--rehearsal", "world.yaml"]);
+    exits(&rehearsed, 0);
+    assert!(rehearsed.contains("as_it_is"), "{rehearsed}");
+
+    fs::write(home.path().join("mine.yaml"), "schema: rehearsal/v1\n").expect("written");
+    let refused = plan(&served.address, &["--world", "mine.yaml"]);
+    assert_eq!(refused.status.code(), Some(4), "{}", home.shown(&refused));
+    let named = plan(&served.address, &["--world", "world.yaml", "--world-ids"]);
+    assert_eq!(counts(&named), live);
+    let text = fs::read_to_string(home.path().join("world.yaml")).expect("a world");
+    assert!(text.contains("secret-order-7"), "{text}");
+    exits(
+        &home.run(&["rehearse", "move.yaml", "--rehearsal", "world.yaml"]),
+        0,
+    );
+}
