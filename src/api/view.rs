@@ -45,6 +45,7 @@ pub(super) fn progress(progress: &Progress) -> v1::Progress {
         waiting_for: progress.waiting_for.clone().unwrap_or_default(),
         now: Some(time(progress.now)),
         simulated: progress.simulated,
+        until: progress.until.map(time),
     }
 }
 

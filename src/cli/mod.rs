@@ -351,8 +351,7 @@ fn report_panics(ui: &Ui) {
         let text = text
             .or_else(|| info.payload().downcast_ref::<String>().cloned())
             .unwrap_or_default();
-        ui.clear();
-        ui.error(
+        ui.last_words(
             &format!("a bug in runbook: {text}{place}"),
             Some("a run can be resumed: what was done is in its journal"),
         );

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
+use rustix::process::getpid;
 use serde_json::{Value, json};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc::unbounded_channel;
@@ -35,7 +36,7 @@ use crate::runbook::{
 };
 use crate::steps::{Finish, Machine};
 use crate::temporal::Temporal;
-use crate::ui::{Asked, LiveDisplay, TerminalOperator, Tone, Ui};
+use crate::ui::{Asked, BEAT, LiveDisplay, Pulse, TerminalOperator, Tone, Ui};
 
 /// What steers a run; recorded with each attachment.
 #[derive(Clone, Debug, Default, Args)]
@@ -230,7 +231,7 @@ where
         }
     };
     let exit = runtime.block_on(async {
-        match signals() {
+        match signals().and_then(|interrupts| suspension(ui).map(|()| interrupts)) {
             Ok(interrupts) => work(interrupts).await,
             Err(error) => {
                 ui.error(&format!("cannot watch for signals: {error}"), None);
@@ -259,6 +260,38 @@ fn signals() -> std::io::Result<Interrupts> {
     Ok(receiver)
 }
 
+/// Ctrl-Z leaves the terminal clean, and what is drawn begins anew when this process goes on.
+fn suspension(ui: &Ui) -> std::io::Result<()> {
+    let mut stop = signal(SignalKind::from_raw(libc::SIGTSTP))?;
+    let mut go_on = signal(SignalKind::from_raw(libc::SIGCONT))?;
+    let terminal = ui.clone();
+    tokio::spawn(async move {
+        while stop.recv().await.is_some() {
+            if has_a_shell() {
+                terminal.suspended(|| {
+                    // Itself alone: the terminal has told the others of the job.
+                    let _ = rustix::process::kill_process(getpid(), rustix::process::Signal::STOP);
+                });
+            }
+        }
+    });
+    let terminal = ui.clone();
+    tokio::spawn(async move {
+        while go_on.recv().await.is_some() {
+            terminal.continued();
+        }
+    });
+    Ok(())
+}
+
+/// Whether somebody is there who can let a stopped job go on: a parent of the same session. Else a process that
+/// stops would stay so; the kernel does not stop it either.
+fn has_a_shell() -> bool {
+    let session = |process| rustix::process::getsid(process).ok();
+    let parent = rustix::process::getppid();
+    parent.is_some() && session(parent) == session(None)
+}
+
 /// Does `work` unless a signal comes first, or the time of the whole command is over: before a run's
 /// first record there is nothing to write down.
 pub async fn unless_interrupted<T>(
@@ -267,6 +300,18 @@ pub async fn unless_interrupted<T>(
     ui: &Ui,
     work: impl Future<Output = Result<T, Exit>>,
 ) -> Result<T, Exit> {
+    let mut pulse = Pulse::new(ui, "Reads the service");
+    let work = async {
+        let mut beats = tokio::time::interval(BEAT);
+        tokio::pin!(work);
+        loop {
+            tokio::select! {
+                biased;
+                result = &mut work => return result,
+                _ = beats.tick() => pulse.beat(),
+            }
+        }
+    };
     let over = async {
         match limit {
             Some(limit) => tokio::time::sleep(limit).await,

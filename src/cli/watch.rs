@@ -155,13 +155,14 @@ fn progress_of(progress: &v1::Progress) -> Progress {
         step: progress.step.clone(),
         iteration: progress.iteration,
     };
-    let now = progress.now.as_ref();
-    let now = now.and_then(|now| Timestamp::new(now.seconds, now.nanos).ok());
+    let time = |at: &prost_types::Timestamp| Timestamp::new(at.seconds, at.nanos).ok();
+    let now = progress.now.as_ref().and_then(time);
     Progress {
         step: (!progress.step.is_empty()).then(place),
         in_flight: progress.in_flight as usize,
         rate: progress.rate,
         waiting_for: Some(progress.waiting_for.clone()).filter(|it| !it.is_empty()),
+        until: progress.until.as_ref().and_then(time),
         now: now.unwrap_or_else(Timestamp::now),
         simulated: progress.simulated,
     }

@@ -13,6 +13,7 @@ use super::model::{
     AnswerReport, ApprovalReport, Attachment, Canary, Ending, Header, Hit, QuestionReport,
     StepReport, Waiting,
 };
+use super::outline::PlannedStep;
 use super::plan_facts::PlanFacts;
 use super::question::question_in_short;
 use crate::decision::{INVALID_EVENT, INVALID_REFUSAL};
@@ -116,6 +117,12 @@ impl Report {
     /// The step with this id.
     pub fn step(&self, id: &str) -> Option<&StepReport> {
         self.steps.iter().find(|step| step.step == id)
+    }
+
+    /// All steps of the plan in order, with those that have not begun. Empty where the journal holds no
+    /// runbook that can be read.
+    pub fn outline(&self) -> &[PlannedStep] {
+        self.facts.outline()
     }
 
     /// The word that a step wants, where the plan says it.
@@ -429,6 +436,12 @@ impl Report {
             let step = self.at(place);
             let now: u64 = rows.iter().map(|row| row.count).sum();
             step.expected = Some(step.counts.decided() + now);
+            for asked in rows {
+                let known = step.rows.iter().find(|row| row.row == asked.row);
+                let decided = known.map_or(0, |row| row.counts.decided());
+                let expected = decided + asked.count;
+                step.expected_rows.insert(asked.row.clone(), expected);
+            }
         }
     }
 

@@ -11,6 +11,7 @@ mod lock;
 mod model;
 mod moved;
 mod next;
+mod outline;
 mod plan;
 mod plan_facts;
 mod plan_text;
@@ -34,6 +35,7 @@ pub use model::{
 };
 pub use moved::PlanDiff;
 pub use next::Next;
+pub use outline::{PlannedRow, PlannedStep};
 pub use page::{Dossier, Page, Shell, policy, runs_fragment, shell};
 pub use plan::{ParameterLine, PlanReport, RowPlan, StepPlan, TablePlan};
 pub use points::PointsReport;

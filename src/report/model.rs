@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -116,6 +116,9 @@ pub struct StepReport {
     /// What resets would do (in a dry run), and where those whose event is invalid could go instead.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub resets: Vec<Outlook>,
+    /// Workflows that a row is expected to take in all, from its last question.
+    #[serde(skip)]
+    pub expected_rows: BTreeMap<String, u64>,
     #[serde(skip)]
     pub(super) began: Option<Timestamp>,
 }
@@ -163,6 +166,11 @@ impl Counts {
             + self.failed
             + self.unknown
             + self.would
+    }
+
+    /// Those that a write changed.
+    pub fn written(&self) -> u64 {
+        self.recovered + self.terminated + self.cancelled + self.signalled
     }
 
     /// Refused, failed and unknown ones.
@@ -401,8 +409,21 @@ impl StepReport {
             limits: Vec::new(),
             waiting: None,
             resets: Vec::new(),
+            expected_rows: BTreeMap::new(),
             began: None,
         }
+    }
+
+    /// Time spent in it so far, while somebody was attached, over all iterations.
+    pub fn spent(&self, now: Timestamp) -> SignedDuration {
+        let open = self.began.map(|began| now.duration_since(began));
+        let open = open.unwrap_or_default().max(SignedDuration::ZERO);
+        SignedDuration::try_from_secs_f64(self.seconds).unwrap_or_default() + open
+    }
+
+    /// Since when it runs now, in this round of its loop; none where it does not.
+    pub fn runs_for(&self, now: Timestamp) -> Option<SignedDuration> {
+        self.began.map(|began| now.duration_since(began))
     }
 
     /// Workflows in all: claimed ones, or those that are still expected.

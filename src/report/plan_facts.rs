@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 
 use serde_json::Value;
 
+use super::outline::{PlannedStep, outline};
 use crate::runbook::{Parameters, Runbook, Step, StepBody};
 
 /// Of one step.
@@ -27,6 +28,8 @@ pub(super) struct PlanFacts {
     pub(super) namespace: String,
     pub(super) digest: String,
     pub(super) params: Value,
+    /// What was counted, by decision, or by step.
+    tables: Value,
     file: String,
     source: String,
     parameters: Parameters,
@@ -38,6 +41,7 @@ pub(super) struct PlanFacts {
 struct Inside {
     classes: Option<String>,
     steps: BTreeMap<String, StepFacts>,
+    outline: Vec<PlannedStep>,
 }
 
 impl PlanFacts {
@@ -51,6 +55,10 @@ impl PlanFacts {
             digest: first(plan, "/digest"),
             params: plan
                 .pointer("/parameters/values")
+                .cloned()
+                .unwrap_or(Value::Null),
+            tables: plan
+                .pointer("/survey/tables")
                 .cloned()
                 .unwrap_or(Value::Null),
             file: first(plan, "/file"),
@@ -67,13 +75,18 @@ impl PlanFacts {
             let runbook = Runbook::parse(&self.file, self.source.as_bytes());
             runbook.map_or_else(
                 |_| Inside::default(),
-                |book| Inside::of(&book, &self.parameters),
+                |book| Inside::of(&book, &self.parameters, &self.tables),
             )
         })
     }
 
     pub(super) fn step(&self, id: &str) -> StepFacts {
         self.inside().steps.get(id).cloned().unwrap_or_default()
+    }
+
+    /// All steps, in order.
+    pub(super) fn outline(&self) -> &[PlannedStep] {
+        &self.inside().outline
     }
 
     /// The parameter that holds the classes.
@@ -92,7 +105,7 @@ impl PlanFacts {
 }
 
 impl Inside {
-    fn of(runbook: &Runbook, parameters: &Parameters) -> Self {
+    fn of(runbook: &Runbook, parameters: &Parameters, tables: &Value) -> Self {
         let mut classified = runbook
             .decisions
             .values()
@@ -100,6 +113,7 @@ impl Inside {
         let mut inside = Self {
             classes: classified.find_map(|classify| parameter(classify.types.as_ref()?.as_str()?)),
             steps: BTreeMap::new(),
+            outline: outline(runbook, tables),
         };
         let scope = runbook.scope(parameters, &BTreeMap::new(), &Value::Null);
         let word = |step: &Step| {

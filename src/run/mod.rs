@@ -116,8 +116,7 @@ impl Loop<'_> {
                 !flight.is_empty() || wake.is_some(),
                 "the run has nothing to do and nothing to wait for"
             );
-            let waiting_for = wake.as_ref().map(|(_, reason)| reason.clone());
-            self.show(&pace, flight.len(), waiting_for);
+            self.show(&pace, flight.len(), wake.clone());
             if self.machine.is_stopping() {
                 // Reads can be done without; writes are waited for.
                 leaving.send_replace(true);
@@ -281,15 +280,17 @@ impl Loop<'_> {
         Ok(())
     }
 
-    fn show(&mut self, pace: &Paced, in_flight: usize, waiting_for: Option<String>) {
+    fn show(&mut self, pace: &Paced, in_flight: usize, waits: Option<(Timestamp, String)>) {
+        let waits = waits.filter(|(_, reason)| !reason.is_empty());
+        let (until, waiting_for) = waits.unzip();
         let progress = Progress {
             step: self.machine.current_place(),
             in_flight,
             rate: pace.pacer.rate(),
             waiting_for: waiting_for
-                .filter(|reason| !reason.is_empty())
                 .or_else(|| self.machine.waits_for_answer())
                 .or_else(|| self.machine.is_stopping().then(|| LEAVING.to_owned())),
+            until,
             now: self.world.clock.now(),
             simulated: self.world.clock.is_simulated(),
         };

@@ -105,6 +105,8 @@ pub struct Progress {
     pub rate: f64,
     /// What is waited for, in words.
     pub waiting_for: Option<String>,
+    /// Until when, where that is known: the next look, or the next try.
+    pub until: Option<Timestamp>,
     /// Now, by the run's clock.
     pub now: Timestamp,
     /// Whether that clock is simulated.

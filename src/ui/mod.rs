@@ -4,31 +4,45 @@
 //! colours and Unicode are found out once, in [`Streams::from_environment`]; tests fix them. `ui` consumes
 //! records and progress and calls nothing.
 
+mod layout;
 mod lines;
 mod live;
 mod log;
 mod operator;
+mod pulse;
 mod questions;
+mod region;
+mod screen;
 mod status;
-mod terminal;
+mod trail;
 mod tty;
+mod watched;
 
 use std::env;
 use std::io::{self, IsTerminal, Write};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-
-use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
+use std::thread;
+use std::time::Duration;
 
 pub use crate::report::{
     Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, moment,
     number, shell_word, shield, time_of_day, wrap,
 };
+pub use layout::{Drawn, layout, paint};
 pub use lines::{Line, Narrator};
 pub use live::LiveDisplay;
 pub use log::start as start_log;
 pub use operator::TerminalOperator;
+pub use pulse::{BEAT, Pulse};
 pub use questions::Asked;
+use region::{Region, is_rigid};
+pub use screen::{Screen, Wait};
 pub use status::status_lines;
+pub use trail::{Speed, Trail};
+use tty::{Modes, Window};
+
+/// Lines are broken at this width at the narrowest.
+const LEAST_WIDTH: usize = 20;
 
 /// When colours are used.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -56,6 +70,8 @@ pub struct Streams {
     pub interactive: bool,
     /// Whether lines can be drawn over: stderr is a terminal, and not a dumb one.
     pub live: bool,
+    /// Whether data goes to a terminal, too: most likely the one with the lines that are drawn over.
+    pub out_terminal: bool,
 }
 
 impl Streams {
@@ -79,6 +95,7 @@ impl Streams {
             err_style: style(err),
             interactive: err && io::stdin().is_terminal(),
             live: err && !dumb,
+            out_terminal: out,
         }
     }
 }
@@ -92,7 +109,6 @@ fn width(terminal: bool) -> Option<usize> {
     if !terminal {
         return None;
     }
-    let columns = env::var("COLUMNS").ok().and_then(|text| text.parse().ok());
     let own = || {
         let mut table = comfy_table::Table::new();
         table.use_stderr();
@@ -101,8 +117,13 @@ fn width(terminal: bool) -> Option<usize> {
             .or_else(|| comfy_table::Table::new().width())
             .map(usize::from)
     };
-    let width = columns.or_else(own).unwrap_or(80);
-    Some(width.max(20))
+    let width = number_in("COLUMNS").or_else(own).unwrap_or(80);
+    Some(width.max(LEAST_WIDTH))
+}
+
+fn number_in(variable: &str) -> Option<usize> {
+    let number = env::var(variable).ok()?.parse().ok()?;
+    (number > 0).then_some(number)
 }
 
 /// POSIX: `LC_ALL` wins over `LC_CTYPE` over `LANG`.
@@ -124,34 +145,48 @@ pub struct Ui {
     err_style: Style,
     interactive: bool,
     live: bool,
-    modes: Option<terminal::Modes>,
+    out_terminal: bool,
+    window: Window,
+    modes: Option<Modes>,
 }
 
 struct Inner {
     out: Box<dyn Write + Send>,
     err: Box<dyn Write + Send>,
     out_closed: bool,
-    bar: Option<ProgressBar>,
+    region: Region,
+    window: Window,
     /// While a prompt is open, lines wait here.
     held: Option<String>,
+    /// Lines that would have stopped this process, which is in the background.
+    put_off: String,
 }
 
 impl Ui {
     /// Writes to these streams.
     pub fn new(streams: Streams) -> Self {
+        let rigid = is_rigid(|name| env::var(name).ok());
+        Self::in_window(streams, Window::Own, rigid)
+    }
+
+    fn in_window(streams: Streams, window: Window, rigid: bool) -> Self {
         Self {
             inner: Arc::new(Mutex::new(Inner {
                 out: streams.out,
                 err: streams.err,
                 out_closed: false,
-                bar: None,
+                region: Region::new(rigid),
+                window: window.clone(),
                 held: None,
+                put_off: String::new(),
             })),
             out_style: streams.out_style,
             err_style: streams.err_style,
             interactive: streams.interactive,
             live: streams.live,
-            modes: terminal::Modes::now().filter(|_| streams.interactive),
+            out_terminal: streams.out_terminal,
+            window,
+            modes: Modes::now().filter(|_| streams.interactive),
         }
     }
 
@@ -170,8 +205,32 @@ impl Ui {
             err_style: style,
             interactive: false,
             live: false,
+            out_terminal: false,
         };
         (Self::new(streams), captured)
+    }
+
+    /// As [`Ui::captured`], on a terminal with so many columns and rows, both streams to it. The size may be
+    /// changed in between; a `rigid` terminal does not break lines anew then.
+    pub fn captured_live(
+        style: Style,
+        size: Arc<Mutex<(usize, usize)>>,
+        rigid: bool,
+    ) -> (Self, Captured) {
+        let captured = Captured::default();
+        let streams = Streams {
+            out: Box::new(captured.err.clone()),
+            err: Box::new(captured.err.clone()),
+            out_style: style,
+            err_style: style,
+            interactive: false,
+            live: true,
+            out_terminal: true,
+        };
+        (
+            Self::in_window(streams, Window::Fixed(size), rigid),
+            captured,
+        )
     }
 
     /// How data is to be laid out.
@@ -179,9 +238,27 @@ impl Ui {
         self.out_style
     }
 
-    /// How everything else is to be laid out.
+    /// How everything else is to be laid out: on a live terminal, for the width that it has now.
     pub fn err_style(&self) -> Style {
-        self.err_style
+        if !self.live || number_in("COLUMNS").is_some() {
+            return self.err_style;
+        }
+        match self.window.size() {
+            Some((width, _)) => self.err_style.of_width(width.max(LEAST_WIDTH)),
+            None => self.err_style,
+        }
+    }
+
+    /// Columns and rows that lines can be drawn over on.
+    pub fn size(&self) -> (usize, usize) {
+        let own = self.window.size();
+        let named = (number_in("COLUMNS"), number_in("LINES"));
+        let width = match (own, named.0) {
+            (Some((own, _)), Some(named)) => own.min(named),
+            (Some((own, _)), None) => own,
+            (None, named) => named.unwrap_or(80),
+        };
+        (width, own.map(|own| own.1).or(named.1).unwrap_or(24))
     }
 
     /// Whether a person can be asked.
@@ -192,6 +269,16 @@ impl Ui {
     /// Whether lines can be drawn over.
     pub fn is_live(&self) -> bool {
         self.live
+    }
+
+    /// Whether this process has the terminal: in the background nothing is drawn over, a shell writes there.
+    pub fn is_foreground(&self) -> bool {
+        self.window.is_ours()
+    }
+
+    /// Whether a prompt is open.
+    pub fn is_held(&self) -> bool {
+        self.lock().held.is_some()
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -213,6 +300,9 @@ impl Ui {
         let mut inner = self.lock();
         if inner.out_closed {
             return Ok(());
+        }
+        if self.out_terminal {
+            inner.erase();
         }
         match write(&mut *inner.out).and_then(|()| inner.out.flush()) {
             Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -282,30 +372,40 @@ impl Ui {
         self.say(&format!("{painted}{}", &text[label.len()..]));
     }
 
-    /// Draws these lines below everything else, over those of the last call. Without a live terminal
-    /// nothing is drawn.
+    /// Draws these lines below everything else, over those of the last call. Without a live terminal, in the
+    /// background and beside an open prompt nothing is drawn.
     pub fn draw(&self, lines: &[String]) {
-        let mut inner = self.lock();
-        if !self.live || inner.held.is_some() {
+        if !self.live {
             return;
         }
-        inner
-            .bar
-            .get_or_insert_with(bar)
-            .set_message(shield(&lines.join("\n"), self.err_style.colour).into_owned());
+        let foreground = self.is_foreground();
+        let mut inner = self.lock();
+        if inner.held.is_some() {
+            return;
+        }
+        inner.catch_up();
+        if !foreground {
+            // A shell has written since: what is drawn is its own by now.
+            inner.region.abandon();
+            return;
+        }
+        let lines = lines.iter();
+        let lines = lines.map(|line| shield(line, self.err_style.colour).into_owned());
+        let width = self.size().0;
+        let frame = inner.region.draw(lines.collect(), width);
+        inner.write(&frame);
     }
 
     /// Takes the drawn lines away.
     pub fn clear(&self) {
-        if let Some(bar) = self.lock().bar.take() {
-            bar.finish_and_clear();
-        }
+        self.lock().erase();
     }
 
     /// Takes the drawn lines away and keeps further lines back, until [`Ui::release`]: a prompt is open.
     pub fn hold(&self) {
-        self.clear();
-        self.lock().held.get_or_insert_default();
+        let mut inner = self.lock();
+        inner.erase();
+        inner.held.get_or_insert_default();
     }
 
     /// Writes what was kept back.
@@ -316,6 +416,46 @@ impl Ui {
         }
     }
 
+    /// Leaves the terminal to whoever has it while `stop` stops this process, as Ctrl-Z does. An open prompt has
+    /// its terminal's modes back afterwards.
+    pub fn suspended(&self, stop: impl FnOnce()) {
+        let mut inner = self.lock();
+        inner.erase();
+        let prompt = inner.held.as_ref().and_then(|_| Modes::now());
+        if let Some(modes) = &self.modes {
+            modes.restore();
+        }
+        stop();
+        if let Some(prompt) = prompt {
+            prompt.restore();
+        }
+    }
+
+    /// This process was stopped without notice, and goes on: somebody may have written to the terminal since.
+    pub fn continued(&self) {
+        let mut inner = self.lock();
+        let bytes = inner.region.abandon();
+        inner.write(bytes);
+    }
+
+    /// An error in a panic: whoever panicked may be the one who writes to the terminal, and never comes back.
+    pub fn last_words(&self, message: &str, hint: Option<&str>) {
+        let is_free = || match self.inner.try_lock() {
+            Err(TryLockError::WouldBlock) => {
+                thread::sleep(Duration::from_millis(50));
+                false
+            }
+            Ok(_) | Err(TryLockError::Poisoned(_)) => true,
+        };
+        if (0..20).any(|_| is_free()) {
+            self.clear();
+            self.error(message, hint);
+        } else {
+            let text = format!("\r\nerror: {message}\n");
+            let _ = io::stderr().write_all(shield(&text, false).as_bytes());
+        }
+    }
+
     /// Writes text to stderr although lines are kept back: the prompt's own.
     fn prompt_text(&self, text: &str) {
         self.lock().above(&shield(text, self.err_style.colour));
@@ -323,32 +463,54 @@ impl Ui {
 }
 
 impl Inner {
-    /// Nobody can be told that stderr is gone.
-    fn above(&mut self, text: &str) {
-        match &self.bar {
-            Some(bar) => bar.println(text.strip_suffix('\n').unwrap_or(text)),
-            None => {
-                let _ = self.err.write_all(text.as_bytes());
-                let _ = self.err.flush();
-            }
+    /// Columns, for what is drawn over.
+    fn width(&self) -> usize {
+        self.window.size().map_or(usize::MAX, |size| size.0)
+    }
+
+    fn erase(&mut self) {
+        if self.region.is_drawn() {
+            let width = self.width();
+            let bytes = self.region.erase(width);
+            self.write(&bytes);
         }
+    }
+
+    /// Text for the terminal, in whole lines; in the background of a shell that stops whoever writes there, later.
+    fn above(&mut self, text: &str) {
+        if self.window.stops_writers() {
+            self.put_off.push_str(text);
+            return;
+        }
+        self.catch_up();
+        if self.region.is_drawn() {
+            let width = self.width();
+            let end = if text.ends_with('\n') { "" } else { "\n" };
+            let bytes = self.region.above(&format!("{text}{end}"), width);
+            self.write(&bytes);
+        } else {
+            self.write(text);
+        }
+    }
+
+    fn catch_up(&mut self) {
+        if !self.put_off.is_empty() && !self.window.stops_writers() {
+            let text = std::mem::take(&mut self.put_off);
+            self.above(&text);
+        }
+    }
+
+    /// Nobody can be told that stderr is gone.
+    fn write(&mut self, bytes: &str) {
+        let _ = self.err.write_all(bytes.as_bytes());
+        let _ = self.err.flush();
     }
 }
 
 impl Drop for Inner {
     fn drop(&mut self) {
-        if let Some(bar) = self.bar.take() {
-            bar.finish_and_clear();
-        }
+        self.erase();
     }
-}
-
-/// The lines that are drawn over are this tool's own text: indicatif only places them.
-fn bar() -> ProgressBar {
-    let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr_with_hz(10));
-    let style = ProgressStyle::with_template("{msg}");
-    bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-    bar
 }
 
 /// What a [`Ui::captured`] wrote.
@@ -428,6 +590,7 @@ mod tests {
             err_style: Style::PLAIN,
             interactive: false,
             live: false,
+            out_terminal: false,
         })
     }
 

@@ -6,9 +6,6 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{self, RecvTimeoutError};
-use std::thread;
-use std::time::Duration;
 
 use futures::future::{BoxFuture, FutureExt};
 use inquire::error::{InquireError, InquireResult};
@@ -16,7 +13,7 @@ use inquire::{Confirm, Text};
 use serde_json::{Map, Value};
 
 use super::Ui;
-use super::tty::{self, Modes};
+use super::watched::watched;
 use crate::catalog::{FieldType, FormField};
 use crate::record::{Question, Witness};
 use crate::report::{harmless, question_text};
@@ -25,9 +22,6 @@ use crate::runbook::outputs;
 
 /// A word that was mistyped this often declines.
 const TRIES: u32 = 3;
-
-/// How often an open prompt looks whether its terminal is still there.
-const LOOK: Duration = Duration::from_millis(200);
 
 /// Asks at the terminal.
 pub struct TerminalOperator {
@@ -60,10 +54,12 @@ impl Operator for TerminalOperator {
             let flag = Arc::clone(&given_up.0);
             // A blocking task: a simulated clock stands still while one runs.
             let asked = tokio::task::spawn_blocking(move || {
+                ui.await_foreground(&asking.place.step, &flag);
                 ui.hold();
-                let reply = watched(&ui, &asking, &user, &flag);
+                let terminal = ui.clone();
+                let reply = watched(&flag, move || prompt(&terminal, &asking, &user));
                 ui.release();
-                reply
+                reply.unwrap_or(Reply::Nobody)
             });
             asked.await.unwrap_or(Reply::Nobody)
         }
@@ -79,31 +75,6 @@ impl Drop for GivenUp {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Relaxed);
     }
-}
-
-/// Prompts in a thread of its own, which is left behind where the terminal is gone or nobody waits: it
-/// waits for keys that may never come, and nothing can wake it.
-fn watched(ui: &Ui, asking: &Asking, user: &Witness, given_up: &AtomicBool) -> Reply {
-    let modes = Modes::now();
-    let (send, replies) = mpsc::channel();
-    let prompting = (ui.clone(), asking.clone(), user.clone());
-    thread::spawn(move || {
-        let (ui, asking, user) = prompting;
-        // Nobody may be there to take it any more.
-        let _ = send.send(prompt(&ui, &asking, &user));
-    });
-    loop {
-        match replies.recv_timeout(LOOK) {
-            Ok(reply) => return reply,
-            Err(RecvTimeoutError::Timeout)
-                if !tty::is_gone() && !given_up.load(Ordering::Relaxed) => {}
-            Err(_) => break,
-        }
-    }
-    if let Some(modes) = modes {
-        modes.restore();
-    }
-    Reply::Nobody
 }
 
 fn prompt(ui: &Ui, asking: &Asking, user: &Witness) -> Reply {

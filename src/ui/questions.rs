@@ -1,10 +1,13 @@
 //! Prompts for values before a run: missing parameters.
 
-use inquire::error::InquireError;
+use std::sync::atomic::AtomicBool;
+
+use inquire::error::{InquireError, InquireResult};
 use inquire::validator::Validation;
 use inquire::{Password, PasswordDisplayMode, Text};
 
 use super::Ui;
+use super::watched::watched;
 use crate::report::harmless;
 
 /// What came of asking for a value.
@@ -27,6 +30,7 @@ impl Ui {
         secret: bool,
         fits: &mut dyn FnMut(&str) -> Result<(), String>,
     ) -> Asked {
+        self.await_foreground(name, &AtomicBool::new(false));
         self.hold();
         let asked = ask(&harmless(name), &harmless(help), secret, fits);
         self.release();
@@ -53,31 +57,38 @@ fn ask(
         } else {
             &hint
         };
-        let typed = if secret {
-            Password::new(&label)
-                .with_display_mode(PasswordDisplayMode::Hidden)
-                .without_confirmation()
-                .with_help_message(hint)
-                .prompt()
-        } else {
-            Text::new(&label)
-                .with_validator(|text: &str| {
-                    Ok(if text.trim().is_empty() {
-                        Validation::Invalid("a value is needed".into())
-                    } else {
-                        Validation::Valid
-                    })
-                })
-                .with_help_message(hint)
-                .prompt()
-        };
+        let (label, hint) = (label.clone(), hint.to_owned());
+        // A terminal that hung up is read without a pause and without an end by whoever waits for its keys.
+        let typed = watched(&AtomicBool::new(false), move || {
+            typed(&label, &hint, secret)
+        });
         match typed {
-            Ok(text) => match fits(&text) {
+            Some(Ok(text)) => match fits(&text) {
                 Ok(()) => return Asked::Text(text),
                 Err(why) => problem = harmless(&why).into_owned(),
             },
-            Err(InquireError::OperationInterrupted) => return Asked::Interrupted,
-            Err(_) => return Asked::Nobody,
+            Some(Err(InquireError::OperationInterrupted)) => return Asked::Interrupted,
+            Some(Err(_)) | None => return Asked::Nobody,
         }
     }
+}
+
+fn typed(label: &str, hint: &str, secret: bool) -> InquireResult<String> {
+    if secret {
+        return Password::new(label)
+            .with_display_mode(PasswordDisplayMode::Hidden)
+            .without_confirmation()
+            .with_help_message(hint)
+            .prompt();
+    }
+    Text::new(label)
+        .with_validator(|text: &str| {
+            Ok(if text.trim().is_empty() {
+                Validation::Invalid("a value is needed".into())
+            } else {
+                Validation::Valid
+            })
+        })
+        .with_help_message(hint)
+        .prompt()
 }

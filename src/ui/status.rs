@@ -5,24 +5,27 @@
 
 use jiff::Timestamp;
 
+use super::screen::{Work, current, waits_for};
+use super::trail::Speed;
 use crate::report::{
-    Report, StepReport, Style, about, columns, count, duration, fit, harmless, number, time_of_day,
+    Report, StepReport, Style, columns, duration, fit, harmless, number, time_of_day,
 };
 use crate::run::Progress;
 
 /// One line for the step's Workflows, one for what is waited for.
-/// `checked` is when what is waited for was last asked about.
+/// `checked` is when what is waited for was last asked about, `speed` how fast the step goes.
 pub fn status_lines(
     report: &Report,
     progress: &Progress,
     checked: Option<Timestamp>,
+    speed: Option<Speed>,
     style: Style,
 ) -> Vec<String> {
     let width = style.width.unwrap_or(120).saturating_sub(1);
     let step = current(report, progress);
     let mut lines = Vec::new();
     if let Some(step) = step {
-        lines.push(step_line(step, progress, style, width));
+        lines.push(step_line(step, progress, speed, style, width));
     }
     lines.extend(waiting_line(step, progress, checked, style, width));
     if lines.is_empty() {
@@ -31,22 +34,18 @@ pub fn status_lines(
     lines
 }
 
-/// The step that works: the one that progress names, else the innermost that has not ended.
-fn current<'a>(report: &'a Report, progress: &Progress) -> Option<&'a StepReport> {
-    let named = progress
-        .step
-        .as_ref()
-        .and_then(|place| report.step(&place.step));
-    let open = |step: &&StepReport| step.status.is_none();
-    named.or_else(|| report.steps.iter().rev().find(open))
-}
-
 fn now(progress: &Progress) -> String {
     let simulated = if progress.simulated { " simulated" } else { "" };
     format!("{}{simulated}", time_of_day(progress.now))
 }
 
-fn step_line(step: &StepReport, progress: &Progress, style: Style, width: usize) -> String {
+fn step_line(
+    step: &StepReport,
+    progress: &Progress,
+    speed: Option<Speed>,
+    style: Style,
+    width: usize,
+) -> String {
     let name = match step.iteration {
         0 | 1 => step.step.clone(),
         n => format!("{} (iteration {})", step.step, number(u64::from(n))),
@@ -63,10 +62,23 @@ fn step_line(step: &StepReport, progress: &Progress, style: Style, width: usize)
         return fit(&format!("{head}{since}"), width, style.unicode);
     }
     let decided = step.counts.decided();
-    let done = format!("{} of {}", number(decided), count(total, "Workflow"));
+    let work = Work {
+        step: step.step.clone(),
+        decided,
+        total,
+        speed,
+        pace: progress.rate,
+        bad: step.counts.bad(),
+    };
+    let done = work.done();
     let bar = |columns| bar(decided, total, columns, style.unicode);
     let trouble = trouble(step);
-    let pace = pace(decided, total, progress);
+    let pace = [work.rate(true), work.left()];
+    let pace = pace.join(if pace.contains(&String::new()) {
+        ""
+    } else {
+        ", "
+    });
     let separator = if style.unicode { " · " } else { ", " };
     let with = |parts: &[&str]| {
         let parts: Vec<&str> = parts.iter().copied().filter(|p| !p.is_empty()).collect();
@@ -99,22 +111,6 @@ fn trouble(step: &StepReport) -> String {
     words.collect::<Vec<_>>().join(", ")
 }
 
-fn pace(decided: u64, total: u64, progress: &Progress) -> String {
-    if progress.rate <= 0.0 {
-        return String::new();
-    }
-    let rate = match progress.rate {
-        rate if rate < 10.0 => format!("{rate:.1}/s"),
-        rate => format!("{}/s", number(rate.round() as u64)),
-    };
-    #[allow(clippy::cast_precision_loss)] // a guess
-    let left = total.saturating_sub(decided) as f64 / progress.rate;
-    match decided < total {
-        true => format!("{rate}, done {}", about(left)),
-        false => rate,
-    }
-}
-
 fn bar(decided: u64, total: u64, columns: u64, unicode: bool) -> String {
     let full = (decided.min(total) * columns / total.max(1)) as usize;
     let (done, left) = if unicode { ("█", "░") } else { ("#", "-") };
@@ -122,7 +118,6 @@ fn bar(decided: u64, total: u64, columns: u64, unicode: bool) -> String {
     if unicode { bar } else { format!("[{bar}]") }
 }
 
-/// What is waited for, the last status, and when it was checked.
 fn waiting_line(
     step: Option<&StepReport>,
     progress: &Progress,
@@ -130,27 +125,19 @@ fn waiting_line(
     style: Style,
     width: usize,
 ) -> Option<String> {
-    let last = step.and_then(|step| step.waiting.as_ref());
-    let at = checked.max(last.map(|waiting| waiting.at));
-    let ago = at.map(|at| {
-        let ago = duration(progress.now.duration_since(at));
-        format!(" (checked {ago} ago)")
-    });
-    let ago = ago.unwrap_or_default();
-    let what = progress.waiting_for.as_deref();
-    let status = last.map(|waiting| waiting.status.as_str());
-    let text = match (what, status) {
-        (Some(what), Some(status)) if what != status => {
-            let whole = format!("  waits for {what}: {status}{ago}");
-            if columns(&harmless(&whole)) <= width {
-                whole
-            } else {
-                format!("  waits: {status}{ago}")
-            }
-        }
-        (Some(what), _) => format!("  waits for {what}{ago}"),
-        (None, Some(status)) => format!("  waits: {status}{ago}"),
-        (None, None) => return None,
+    let whole = format!("  {}", waits_for(step, progress, checked)?.whole());
+    if columns(&harmless(&whole)) <= width {
+        return Some(harmless(&whole).into_owned());
+    }
+    // Its last status says more than what it waits for.
+    let brief = Progress {
+        waiting_for: None,
+        ..progress.clone()
     };
-    Some(fit(&harmless(&text), width, style.unicode))
+    let brief = waits_for(step, &brief, checked).map(|wait| format!("  {}", wait.whole()));
+    Some(fit(
+        &harmless(&brief.unwrap_or(whole)),
+        width,
+        style.unicode,
+    ))
 }

@@ -13,12 +13,17 @@ use runbook::report::{
 };
 use runbook::run::{Display, Progress};
 use runbook::survey::{Status, Version};
-use runbook::ui::{LiveDisplay, Narrator, Ui, status_lines};
+use runbook::ui::{LiveDisplay, Narrator, Speed, Ui, status_lines};
 use serde_json::{Value, json};
 
 const WIDTHS: [usize; 3] = [40, 80, 200];
 
-fn unicode(width: usize) -> Style {
+const SPEED: Speed = Speed {
+    writes: 12.5,
+    decided: 12.5,
+};
+
+pub(crate) fn unicode(width: usize) -> Style {
     Style {
         width: Some(width),
         unicode: true,
@@ -30,11 +35,11 @@ fn unicode(width: usize) -> Style {
 #[derive(Default)]
 pub(crate) struct Journal {
     pub(crate) records: Vec<Record>,
-    second: i64,
+    pub(crate) second: i64,
 }
 
 impl Journal {
-    fn after(&mut self, seconds: i64, body: Body) -> &mut Self {
+    pub(crate) fn after(&mut self, seconds: i64, body: Body) -> &mut Self {
         self.second += seconds;
         let start = 1_767_225_600; // 2026-01-01T00:00:00Z
         self.records.push(Record {
@@ -45,12 +50,18 @@ impl Journal {
         self
     }
 
-    fn begin(&mut self, step: &str, iteration: u32) -> &mut Self {
+    pub(crate) fn begin(&mut self, step: &str, iteration: u32) -> &mut Self {
         let place = place(step, iteration);
         self.after(1, Body::StepStarted { place })
     }
 
-    fn end(&mut self, step: &str, iteration: u32, status: StepStatus, message: &str) -> &mut Self {
+    pub(crate) fn end(
+        &mut self,
+        step: &str,
+        iteration: u32,
+        status: StepStatus,
+        message: &str,
+    ) -> &mut Self {
         self.after(
             2,
             Body::StepEnded {
@@ -62,7 +73,12 @@ impl Journal {
         )
     }
 
-    fn claim(&mut self, step: &str, iteration: u32, ordinals: std::ops::Range<u32>) -> &mut Self {
+    pub(crate) fn claim(
+        &mut self,
+        step: &str,
+        iteration: u32,
+        ordinals: std::ops::Range<u32>,
+    ) -> &mut Self {
         let claims = ordinals.map(|ordinal| Claim {
             ordinal,
             id: format!("order-{ordinal}"),
@@ -83,7 +99,7 @@ impl Journal {
         )
     }
 
-    fn intent(&mut self, ordinal: u32, row: &str, strategy: &str, treatment: Treatment) {
+    pub(crate) fn intent(&mut self, ordinal: u32, row: &str, strategy: &str, treatment: Treatment) {
         let body = Body::Intent {
             ordinal,
             row: row.to_owned(),
@@ -103,7 +119,7 @@ impl Journal {
         self.after(0, body);
     }
 
-    fn outcome(&mut self, ordinal: u32, row: &str, outcome: Outcome) {
+    pub(crate) fn outcome(&mut self, ordinal: u32, row: &str, outcome: Outcome) {
         let row = row.to_owned();
         self.after(
             0,
@@ -115,7 +131,7 @@ impl Journal {
         );
     }
 
-    fn recovered(&mut self, ordinal: u32, row: &str, treatment: Treatment) {
+    pub(crate) fn recovered(&mut self, ordinal: u32, row: &str, treatment: Treatment) {
         let new_run = match treatment {
             Treatment::Moved => None,
             _ => Some(format!("019b0000-0000-7000-8000-{ordinal:012}")),
@@ -129,7 +145,7 @@ impl Journal {
     }
 }
 
-fn place(step: &str, iteration: u32) -> Place {
+pub(crate) fn place(step: &str, iteration: u32) -> Place {
     Place {
         step: step.to_owned(),
         iteration,
@@ -230,7 +246,7 @@ fn the_runbook_of_these_tests_is_one() {
     assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
-fn opened() -> Body {
+pub(crate) fn opened() -> Body {
     Body::Opened {
         format: FORMAT,
         run: RunId("rb-7f3a".to_owned()),
@@ -247,7 +263,7 @@ fn opened() -> Body {
     }
 }
 
-fn attached(attachment: u32, flags: Flags, notes: &[&str]) -> Body {
+pub(crate) fn attached(attachment: u32, flags: Flags, notes: &[&str]) -> Body {
     Body::Attached {
         attachment,
         host: "laptop".to_owned(),
@@ -260,7 +276,7 @@ fn attached(attachment: u32, flags: Flags, notes: &[&str]) -> Body {
 }
 
 /// A run with everything in it, up to the middle of its recovery.
-fn beginning() -> Journal {
+pub(crate) fn beginning() -> Journal {
     let mut journal = Journal::default();
     let acting = Body::Acting {
         place: place("stop_rollout", 0),
@@ -491,11 +507,16 @@ fn live_lines_show_how_far_it_is() {
         in_flight: 32,
         rate: 12.5,
         waiting_for: None,
+        until: None,
         now: report.last.expect("a record"),
         simulated: false,
     };
     insta::assert_snapshot!(at_widths(|style| status_lines(
-        &report, &progress, None, style
+        &report,
+        &progress,
+        None,
+        Some(SPEED),
+        style
     )
     .join("\n")
         + "\n"));
@@ -512,11 +533,16 @@ fn live_lines_show_what_is_waited_for() {
         in_flight: 0,
         rate: 0.0,
         waiting_for: Some("the bad Version to drain".to_owned()),
+        until: None,
         now: last + jiff::SignedDuration::from_secs(75),
         simulated: true,
     };
     insta::assert_snapshot!(at_widths(|style| status_lines(
-        &report, &progress, None, style
+        &report,
+        &progress,
+        None,
+        Some(SPEED),
+        style
     )
     .join("\n")
         + "\n"));
@@ -543,10 +569,11 @@ fn every_live_line_fits() {
             in_flight: 1,
             rate: 0.3,
             waiting_for: Some("something with a long name, and then some more of it".to_owned()),
+            until: None,
             now: report.last.expect("a record"),
             simulated: true,
         };
-        for line in status_lines(&report, &progress, None, unicode(width)) {
+        for line in status_lines(&report, &progress, None, Some(SPEED), unicode(width)) {
             assert!(runbook::report::columns(&line) < width, "{width}: {line}");
         }
     }

@@ -28,3 +28,5 @@ mod guarantees;
 mod page;
 mod api;
 mod page_served;
+mod vt;
+mod live;

@@ -86,6 +86,7 @@ fn draws_at_the_terminal() {
             in_flight: 0,
             rate: 0.0,
             waiting_for: Some("pollers to go away".to_owned()),
+            until: None,
             now: at,
             simulated: false,
         });
@@ -166,9 +167,9 @@ fn a_person_agrees_declines_or_interrupts() {
     let go_on = "Go on?";
     assert_eq!(
         ask(None, types(go_on, &["y\r"])),
-        r#"Yes { by: "alice", note: "", form: {}, means: Prompt }"#
+        r#"Yes { by: Witness { name: "alice", from: "", through: Rehearsal }, note: "", form: {} }"#
     );
-    let no = r#"No { by: "alice", means: Prompt }"#;
+    let no = r#"No { by: Witness { name: "alice", from: "", through: Rehearsal } }"#;
     assert_eq!(ask(None, types(go_on, &["\r"])), no);
     assert_eq!(ask(None, types(go_on, &["\u{1b}"])), no);
     assert_eq!(ask(None, types(go_on, &["\u{3}"])), "Interrupted");
@@ -179,11 +180,11 @@ fn a_word_is_typed() {
     let prompt = "Type bad to go on:";
     assert_eq!(
         ask(Some("bad"), types(prompt, &["y\r", "bad\r"])),
-        r#"Yes { by: "alice", note: "", form: {}, means: Prompt }"#
+        r#"Yes { by: Witness { name: "alice", from: "", through: Rehearsal }, note: "", form: {} }"#
     );
     assert_eq!(
         ask(Some("bad"), types(prompt, &["y\r", "yes\r", "Bad\r"])),
-        r#"No { by: "alice", means: Prompt }"#
+        r#"No { by: Witness { name: "alice", from: "", through: Rehearsal } }"#
     );
 }
 
@@ -206,7 +207,7 @@ fn live_lines_are_drawn_over_and_leave_plain_ones() {
     assert!(text.contains("clean_up succeeded: deleted"), "{text}");
     let (_, after) = text.rsplit_once("pollers to go away").expect("live lines");
     assert!(
-        after.contains("\u{1b}[2K"),
+        after.contains("\u{1b}[J"),
         "taken away at the end: {text:?}"
     );
 }

@@ -25,9 +25,9 @@ class Simulated:
 
     namespace = "default"
 
-    def __init__(self, runbook: Path, scenario: str, folder: Path, seed: int = 1) -> None:
+    def __init__(self, runbook: Path, scenario: str, folder: Path, seed: int = 1, speed: float = 1) -> None:
         self.command = [str(tool.binary()), "simulator", str(runbook), "--scenario", scenario]
-        self.command += ["--listen", "127.0.0.1:0", "--seed", str(seed)]
+        self.command += ["--listen", "127.0.0.1:0", "--seed", str(seed), "--speed", str(speed)]
         self.folder = folder
         self.process: subprocess.Popen | None = None
         self.address = ""

@@ -356,7 +356,8 @@ impl Display for Account {
             return;
         }
         self.drawn = Some(Instant::now());
-        let lines = status_lines(self.narrator.report(), progress, None, self.ui.err_style());
+        let (report, style) = (self.narrator.report(), self.ui.err_style());
+        let lines = status_lines(report, progress, None, None, style);
         self.ui.draw(&lines);
     }
 }
