@@ -126,7 +126,7 @@ fn endpoint(target: &Target) -> Result<Endpoint, Unreached> {
 /// What a status says, in words: of a connection that broke, why.
 pub fn words(status: &Status) -> String {
     let reason = std::error::Error::source(status).map(chain);
-    match reason.filter(|_| status.message() == "transport error") {
+    match reason {
         Some(reason) => format!("the connection broke: {reason}"),
         None => status.message().to_owned(),
     }

@@ -154,7 +154,10 @@ impl ConnectFlags {
 
 /// Says what a server refused, and gives the exit code that follows.
 pub fn told(status: &Status, ui: &Ui) -> Exit {
-    let broken = matches!(status.code(), Code::Unknown | Code::Unavailable);
+    let broken = matches!(
+        status.code(),
+        Code::Unknown | Code::Unavailable | Code::Cancelled
+    );
     let hint = "over TCP: is your certificate of the authority that the server wants, and has it not expired?";
     ui.error(&words(status), Some(hint).filter(|_| broken));
     match status.code() {

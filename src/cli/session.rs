@@ -28,7 +28,7 @@ use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::{self, Holder, Journal, JournalError};
 use crate::plan::Survey;
 use crate::record::{Flags, Record, RunId, Through};
-use crate::report::{Located, LockPlan, holder_lines, unlock_line, write_json};
+use crate::report::{Located, LockPlan, holder_lines, shell_word, unlock_line, write_json};
 use crate::run::kill::KillSwitch;
 use crate::run::{Broken, Display, Interrupts, Loop, Operator, Progress, Stop, begin};
 use crate::runbook::{
@@ -746,6 +746,10 @@ impl Session<'_> {
             .serve(Runs::Own(own))
             .map_err(|why| failed(&why, self.ui))?;
         let line = format!("Others may watch and answer on {}", server.address());
+        self.ui.line(Tone::Plain, &line);
+        let target = located(&self.path, &self.run).target;
+        let target = shell_word(&target);
+        let line = format!("  runbook watch {target}; runbook approve {target} STEP");
         self.ui.line(Tone::Plain, &line);
         Ok(Some(server))
     }

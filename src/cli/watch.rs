@@ -13,8 +13,8 @@ use crate::api::client::{Target, Watching};
 use crate::api::v1::{self, watch_run_response::Event};
 use crate::api::{Address, Events, announced, from_file};
 use crate::journal;
-use crate::record::{Place, Record, RunId};
-use crate::report::Located;
+use crate::record::{Body, Place, Record, RunId};
+use crate::report::{Located, shell_word};
 use crate::run::{Display as _, Interrupts, Progress};
 use crate::ui::{LiveDisplay, Tone, Ui};
 
@@ -53,6 +53,7 @@ async fn watch(
         ui,
         output,
         unknown: false,
+        asks: None,
     };
     loop {
         let event = tokio::select! {
@@ -68,6 +69,7 @@ async fn watch(
             Some(Ok(Some(Event::Record(record)))) => shown.record(&record)?,
             Some(Ok(Some(Event::Progress(progress)))) => {
                 shown.live.progress(&progress_of(&progress));
+                shown.say_how_to_answer(&arguments.run);
             }
             Some(Ok(Some(Event::End(end)))) => {
                 ui.close();
@@ -125,6 +127,8 @@ struct Shown<'a> {
     output: Output,
     /// Whether a record was met that this version does not know.
     unknown: bool,
+    /// The step whose question was asked last, until it is answered or it was said how to.
+    asks: Option<String>,
 }
 
 impl Shown<'_> {
@@ -135,7 +139,14 @@ impl Shown<'_> {
             printed(written, self.ui)?;
         }
         match serde_json::from_str::<Record>(&record.json) {
-            Ok(record) => self.live.record(&record),
+            Ok(record) => {
+                match &record.body {
+                    Body::Asked { place, .. } => self.asks = Some(place.step.clone()),
+                    Body::Answered { .. } => self.asks = None,
+                    _ => {}
+                }
+                self.live.record(&record);
+            }
             Err(_) if self.unknown => {}
             Err(_) => {
                 self.unknown = true;
@@ -147,6 +158,17 @@ impl Shown<'_> {
             }
         }
         Ok(())
+    }
+}
+
+impl Shown<'_> {
+    /// Once for each question that is open now: there is progress after it.
+    fn say_how_to_answer(&mut self, run: &str) {
+        if let Some(step) = self.asks.take() {
+            let run = shell_word(run);
+            self.ui
+                .hint(&format!("to answer: runbook approve {run} {step}"));
+        }
     }
 }
 

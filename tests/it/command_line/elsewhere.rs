@@ -13,7 +13,12 @@ struct Begun {
 }
 
 impl Begun {
-    fn new(mut command: Command, until: &str) -> Self {
+    fn new(command: Command, until: &str) -> Self {
+        Self::said(command, until).0
+    }
+
+    /// As [`Begun::new`], with what it said until then.
+    fn said(mut command: Command, until: &str) -> (Self, String) {
         let spawned = command
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
@@ -25,7 +30,7 @@ impl Begun {
             let read = stderr.read_line(&mut said).expect("text");
             assert!(read > 0, "it ended before it said `{until}`:\n{said}");
         }
-        Self { child, stderr }
+        (Self { child, stderr }, said)
     }
 
     /// Exit code and stdout.
@@ -217,4 +222,78 @@ fn where_it_cannot_listen_it_says_so_before_anything_is_done() {
         !home.path().join("state/runbook").exists(),
         "nothing of it left a journal"
     );
+}
+
+/// Two people who did not start the run, each with a certificate of their own.
+#[test]
+fn two_people_agree_over_mutual_tls_and_whoever_started_it_is_none_of_them() {
+    let (home, served) = (Home::new(), serve(world(2)));
+    let two = RUNBOOK.replace(
+        "with: { decision: pinned }",
+        "with: { decision: pinned }\n    confirm: { by: 2, not: starter }",
+    );
+    std::fs::write(home.path().join("move.yaml"), two).expect("written");
+    let authority = crate::api::Authority::new();
+    authority.write(home.path(), &["server", "bob", "carol"]);
+    let listening = home.command(&exec(
+        &served.address,
+        &[
+            "--listen=127.0.0.1:0",
+            "--listen-tls-cert=server.crt",
+            "--listen-tls-key=server.key",
+            "--listen-tls-client-ca=ca.crt",
+            "--confirm=tell=told",
+        ],
+    ));
+    let (run, said) = Begun::said(listening, "Others may watch and answer on 127.0.0.1:");
+    let port = said.trim_end().rsplit(':').next().expect("a port");
+    let at = format!("--connect=localhost:{port}");
+    let id = home.run_id();
+    let mut watcher = Watcher::new(&home, &id);
+    watcher.until("asked");
+
+    let by = |name: &str, more: &[&str]| {
+        let certificate = format!("--connect-tls-cert={name}.crt");
+        let key = format!("--connect-tls-key={name}.key");
+        let mut arguments = vec!["approve", &id, "move", &at, &certificate, &key];
+        arguments.extend(["--connect-tls-ca=ca.crt"]);
+        arguments.extend(more);
+        home.run(&arguments)
+    };
+    let elsewhere = home.run(&["approve", &id, "move", "--yes"]);
+    exits(&elsewhere, 4);
+    assert!(elsewhere.contains("answer there"), "{elsewhere}");
+    let bob = by("bob", &["--yes"]);
+    exits(&bob, 0);
+    assert!(
+        bob.contains("Noted: 1 of 2 people agreed: bob; more must"),
+        "{bob}"
+    );
+    let again = by("bob", &["--yes"]);
+    exits(&again, 0);
+    assert!(again.contains("1 of 2 people agreed: bob"), "{again}");
+    assert_eq!(served.simulator.write_count(), 0, "one is not enough");
+    let approved = watcher.until("approved");
+    assert_eq!(approved["body"]["by"]["name"], "bob");
+    assert_eq!(approved["body"]["by"]["through"], "tls");
+    let carol = by("carol", &["--yes"]);
+    exits(&carol, 0);
+    assert!(carol.contains("Answered: yes, by carol"), "{carol}");
+
+    assert_eq!(watcher.ended().0, Some(0));
+    let (code, text) = run.ended();
+    assert_eq!(code, Some(0), "{text}");
+    assert_eq!(served.simulator.write_count(), 2);
+
+    // Those of the first world were all moved.
+    let other = serve(world(2));
+    let listening = home.command(&exec(&other.address, &["--listen"]));
+    let mut run = Begun::new(listening, "Others may watch and answer on unix:");
+    let id = home.run_id();
+    Watcher::new(&home, &id).until("asked");
+    let starter = home.run(&["approve", &id, "move", "--yes"]);
+    exits(&starter, 4);
+    assert!(starter.contains("somebody else must agree"), "{starter}");
+    run.child.kill().expect("killed");
+    run.child.wait().expect("gone");
 }
