@@ -10,7 +10,7 @@ use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::process::ExitCode;
 
-use clap::{CommandFactory, Parser, Subcommand, ValueEnum};
+use clap::{Command, CommandFactory, FromArgMatches, Parser, Subcommand, ValueEnum};
 use serde_json::json;
 use tracing_subscriber::filter::LevelFilter;
 
@@ -21,12 +21,16 @@ use crate::report::write_json;
 use crate::runbook::Runbook;
 use crate::ui::{Colours, Ui, start_log};
 
+pub mod completing;
 pub mod completions;
 pub mod connection;
 pub mod diff;
 pub mod docs;
+pub mod examples;
 pub mod exec;
 pub mod explain;
+pub mod extension;
+pub mod man;
 pub mod new;
 pub mod parameters;
 pub mod plan;
@@ -47,6 +51,7 @@ pub mod listen;
 pub mod serve;
 pub mod watch;
 pub mod approve;
+pub mod version;
 
 /// How the command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +101,7 @@ impl From<Exit> for ExitCode {
 #[command(
     name = "runbook",
     version,
+    long_version = version::long(),
     arg_required_else_help = true,
     max_term_width = 100
 )]
@@ -253,6 +259,8 @@ pub enum Verb {
     Watch(Box<watch::Arguments>),
     /// Answer what a run asks, wherever it runs
     Approve(Box<approve::Arguments>),
+    /// Print the manual, or write a page for each verb
+    Man(man::Arguments),
 }
 
 impl Verb {
@@ -283,11 +291,12 @@ impl Verb {
             Self::Runs => runs::run(ui, output),
             Self::Show(arguments) => show::run(&arguments, ui, format),
             Self::Schema(arguments) => schema::run(&arguments, ui),
-            Self::Completions(arguments) => completions::run(&arguments, Cli::command(), ui),
             Self::Report(arguments) => report::run(&arguments, ui),
             Self::Serve(arguments) => serve::run(&arguments, ui, output),
             Self::Watch(arguments) => watch::run(&arguments, ui, output),
             Self::Approve(arguments) => approve::run(&arguments, ui, output),
+            Self::Completions(arguments) => completions::run(&arguments, &command(), ui),
+            Self::Man(arguments) => man::run(&arguments, command(), ui),
         }
     }
 }
@@ -304,11 +313,41 @@ fn no_such_format(format: Format, known: &str, ui: &Ui) -> Exit {
     Exit::Invalid
 }
 
-/// Parses the command line, runs the verb, and turns a panic into a short message.
-pub fn main(arguments: impl IntoIterator<Item = OsString>) -> Exit {
-    let (arguments, hints) = respell(arguments);
+/// Parses the command line, runs the verb, and turns a panic into a short message; the exit code.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let ui = Ui::from_environment(Colours::Auto);
+    if let Some(exit) = completing::answer(&arguments, &command(), &ui) {
+        return exit.into();
+    }
+    if !extension::is_called(&arguments) {
+        return perform(respell(arguments), command()).into();
+    }
+    if extension::stands_behind() {
+        let (arguments, mut hints) = extension::respell(arguments, &command());
+        let (arguments, more) = respell(arguments);
+        hints.extend(more);
+        return perform((arguments, hints), command().bin_name(extension::SHOWN)).into();
+    }
+    extension::stand_before(&arguments).map_or_else(
+        |error| {
+            ui.error(&format!("runbook cannot be started: {error}"), None);
+            Exit::Failed.into()
+        },
+        ExitCode::from,
+    )
+}
+
+/// The command line's definition, with examples.
+pub fn command() -> Command {
+    examples::shown(Cli::command())
+}
+
+fn perform((arguments, hints): (Vec<OsString>, Vec<String>), mut command: Command) -> Exit {
     let detailed = arguments.iter().any(|it| it == "--detailed-exitcode");
-    let cli = match Cli::try_parse_from(arguments) {
+    let parsed = command.try_get_matches_from_mut(arguments);
+    let parsed = parsed.and_then(|matches| Cli::from_arg_matches(&matches));
+    let cli = match parsed.map_err(|error| error.format(&mut command)) {
         Ok(cli) => cli,
         Err(error) => {
             return match usage(&error) {

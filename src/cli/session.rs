@@ -6,7 +6,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use jiff::Timestamp;
@@ -17,7 +17,7 @@ use tokio::sync::mpsc::unbounded_channel;
 use uuid::Uuid;
 
 use super::parameters::ParameterFlags;
-use super::{Exit, Output};
+use super::{Exit, Output, extension};
 use crate::action::World;
 use crate::action::lease;
 use crate::action::survey::survey as survey_service;
@@ -257,7 +257,30 @@ fn signals() -> std::io::Result<Interrupts> {
             while stream.recv().await.is_some() && sender.send(name.into()).is_ok() {}
         });
     }
-    Ok(receiver)
+    if !extension::stands_behind() {
+        return Ok(receiver);
+    }
+    tokio::spawn(async move {
+        extension::left_alone().await;
+        sender.send("the end of the temporal CLI")
+    });
+    Ok(once(receiver))
+}
+
+/// What comes together is one event, not a second one that would leave calls in flight alone.
+fn once(mut signals: Interrupts) -> Interrupts {
+    let (sender, receiver) = unbounded_channel();
+    tokio::spawn(async move {
+        let mut latest: Option<Instant> = None;
+        while let Some(name) = signals.recv().await {
+            let together = latest.is_some_and(|at| at.elapsed() < extension::TOGETHER);
+            if !together && sender.send(name).is_err() {
+                return;
+            }
+            latest = latest.filter(|_| together).or_else(|| Some(Instant::now()));
+        }
+    });
+    receiver
 }
 
 /// Ctrl-Z leaves the terminal clean, and what is drawn begins anew when this process goes on.

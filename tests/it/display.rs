@@ -910,12 +910,12 @@ fn a_reader_that_went_away_is_no_error() {
 }
 
 #[test]
-fn every_shell_gets_completions_that_know_the_verbs() {
+fn every_shell_gets_a_script_that_asks_this_program() {
     let home = Home::with(&beginning());
     for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
         let script = stdout(&home, &["completions", shell]);
         assert!(
-            script.contains("show") && script.contains("completions"),
+            script.contains("RUNBOOK_COMPLETE") && script.contains("runbook"),
             "{shell}"
         );
     }

@@ -30,3 +30,4 @@ mod api;
 mod page_served;
 mod vt;
 mod live;
+mod home;

@@ -1,0 +1,236 @@
+//! What surrounds the tool: the `temporal` CLI that starts it as an extension, shells that complete its words, its
+//! manual and its version. The built binaries, called as those call them; nothing of the user's is read.
+
+use std::io::Read as _;
+use std::net::TcpListener;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+
+use tempfile::TempDir;
+
+const FLAGSHIP: &str = concat!(
+    env!("CARGO_MANIFEST_DIR"),
+    "/runbooks/recover-pinned-workflows.yaml"
+);
+const RUNBOOK: &str = env!("CARGO_BIN_EXE_runbook");
+const EXTENSION: &str = env!("CARGO_BIN_EXE_temporal-runbook");
+
+fn folder() -> TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn command(program: &str, home: &Path) -> Command {
+    let beside = Path::new(program).parent().expect("a folder");
+    let mut command = Command::new(program);
+    command
+        .current_dir(home)
+        .env_clear()
+        .env("HOME", home)
+        .env("PATH", format!("{}:/usr/bin:/bin", beside.display()))
+        .env("NO_COLOR", "1")
+        .stdin(Stdio::null());
+    command
+}
+
+fn run(program: &str, home: &Path, arguments: &[&str]) -> Output {
+    let mut command = command(program, home);
+    command.args(arguments).output().expect("the binary runs")
+}
+
+fn stdout(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned()
+}
+
+fn stderr(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stderr).into_owned()
+}
+
+/// As Temporal's CLI v1.9.1 calls it for `temporal runbook connection --offline --profile x -o json`.
+#[test]
+fn the_temporal_cli_hands_its_flags_through() {
+    let home = folder();
+    let file = home.path().join("temporal.toml");
+    std::fs::write(&file, "[profile.x]\naddress = \"there.example:7233\"\n").expect("written");
+    let file = file.to_str().expect("a path");
+    let arguments = [
+        "--config-file",
+        file,
+        "--profile",
+        "x",
+        "-o",
+        "json",
+        "connection",
+        "--offline",
+    ];
+    let output = run(EXTENSION, home.path(), &arguments);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("there.example:7233"));
+
+    let output = run(
+        EXTENSION,
+        home.path(),
+        &["--profile", "x", "validate", "none.yaml"],
+    );
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("--profile means nothing to `runbook validate`"));
+
+    let output = run(EXTENSION, home.path(), &["help", "exec"]);
+    assert_eq!(output.status.code(), Some(0));
+    assert!(stdout(&output).contains("Usage: temporal runbook exec"));
+}
+
+/// The CLI kills its extension when somebody presses Ctrl-C; what works behind it ends by itself.
+#[test]
+fn a_killed_extension_still_ends_in_its_own_way() {
+    let home = folder();
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = silent.local_addr().expect("an address").to_string();
+    std::fs::write(
+        home.path().join("wait.yaml"),
+        "schema: runbook/v1\nname: look\nsteps:\n  - id: wait\n    action: time.wait\n    with: { for: 1s }\n  - id: count\n    action: workflows.count\n    with: { query: \"ExecutionStatus = 'Running'\" }\n",
+    )
+    .expect("written");
+    let mut command = command(EXTENSION, home.path());
+    command
+        .args([
+            "exec",
+            "wait.yaml",
+            "--address",
+            &address,
+            "--client-connect-timeout",
+            "60s",
+        ])
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped());
+    let mut front = command.spawn().expect("the binary runs");
+    // Once it calls the service it works, and watches for signals.
+    let (_call, _) = silent.accept().expect("a call");
+    front.kill().expect("killed");
+    front.wait().expect("an end");
+    let mut said = String::new();
+    let mut pipe = front.stderr.take().expect("a pipe");
+    pipe.read_to_string(&mut said).expect("text");
+    assert!(said.contains("nothing was changed"), "{said}");
+}
+
+#[test]
+fn the_version_names_what_is_read_and_written() {
+    let home = folder();
+    let short = stdout(&run(RUNBOOK, home.path(), &["-V"]));
+    assert_eq!(short, concat!("runbook ", env!("CARGO_PKG_VERSION"), "\n"));
+    let long = stdout(&run(RUNBOOK, home.path(), &["--version"]));
+    assert!(long.starts_with(short.trim_end()), "{long}");
+    for line in ["commit: ", "runbooks: runbook/v1", "journals: 1."] {
+        assert!(long.contains(line), "{long}");
+    }
+}
+
+/// What the program answers to bash for these words, the last of them being written.
+fn completed(home: &Path, words: &[&str]) -> Vec<String> {
+    let mut command = command(RUNBOOK, home);
+    command
+        .env("RUNBOOK_COMPLETE", "bash")
+        .env("_CLAP_IFS", "\n")
+        .env("_CLAP_COMPLETE_INDEX", (words.len()).to_string())
+        .args(["--", "runbook"])
+        .args(words);
+    let output = command.output().expect("the binary runs");
+    assert_eq!(stderr(&output), "", "{words:?}");
+    stdout(&output).lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn completion_knows_the_names_in_the_file() {
+    let home = folder();
+    let ask = |words: &[&str]| completed(home.path(), words);
+    assert!(ask(&["ex"]).contains(&"exec".to_owned()));
+    let steps = ask(&["exec", FLAGSHIP, "--until", ""]);
+    assert!(steps.contains(&"recover".to_owned()), "{steps:?}");
+    assert_eq!(ask(&["exec", FLAGSHIP, "--until", "recov"]), ["recover"]);
+    let params = ask(&["plan", "--profile", "x", FLAGSHIP, "-p", "ba"]);
+    assert_eq!(params, ["bad="]);
+    assert_eq!(ask(&["exec", FLAGSHIP, "--param", "class"]), ["classes."]);
+    assert!(!ask(&["exec", FLAGSHIP, "--skip-row", ""]).is_empty());
+    assert!(!ask(&["rehearse", FLAGSHIP, "--scenario", ""]).is_empty());
+    assert_eq!(
+        ask(&["exec", "/there/is/none.yaml", "--until", ""]),
+        [""; 0]
+    );
+}
+
+#[test]
+fn completion_knows_the_runs() {
+    let home = folder();
+    let runbook = home.path().join("wait.yaml");
+    std::fs::write(
+        &runbook,
+        "schema: runbook/v1\nname: look\nsteps:\n  - id: asked\n    action: manual.task\n    with: { instructions: Look. }\n",
+    )
+    .expect("written");
+    let state = home.path().join(".local/state/runbook");
+    std::fs::create_dir_all(&state).expect("a folder");
+    let opened = r#"{"seq":1,"at":"2026-01-05T03:00:00Z","body":{"kind":"opened"}}"#;
+    std::fs::write(state.join("rb-broken.jsonl"), opened).expect("written");
+    assert_eq!(completed(home.path(), &["resume", "rb-"]), [""; 0]);
+}
+
+/// Temporal's CLI asks its extensions as cobra asks: candidates, then what the shell is to do.
+#[test]
+fn the_temporal_cli_completes_the_extension() {
+    let home = folder();
+    let ask = |words: &[&str]| stdout(&run(EXTENSION, home.path(), words));
+    let verbs = ask(&["__complete", "--profile", "x", "ex"]);
+    assert!(verbs.contains("exec\tCarry out a runbook"), "{verbs}");
+    assert!(verbs.ends_with(":4\n"), "{verbs}");
+    let step = ask(&[
+        "__complete",
+        "--profile",
+        "x",
+        "exec",
+        FLAGSHIP,
+        "--until",
+        "stop_r",
+    ]);
+    assert!(
+        step.starts_with("stop_rollout\t") && step.ends_with(":4\n"),
+        "{step}"
+    );
+    let name = ask(&["__complete", "exec", FLAGSHIP, "-p", "ba"]);
+    assert!(
+        name.starts_with("bad=\t") && name.ends_with(":6\n"),
+        "{name}"
+    );
+}
+
+#[test]
+fn bash_itself_completes() {
+    let home = folder();
+    let script = format!(
+        "source <(runbook completions bash)\n\
+         COMP_WORDS=(runbook exec {FLAGSHIP} --until recov) COMP_CWORD=4 COMP_TYPE=9\n\
+         _clap_complete_runbook runbook recov --until\n\
+         echo \"${{COMPREPLY[@]}}\"\n\
+         complete -p runbook\n"
+    );
+    let mut command = command("/bin/bash", home.path());
+    let beside = Path::new(RUNBOOK).parent().expect("a folder");
+    command
+        .env("PATH", format!("{}:/usr/bin:/bin", beside.display()))
+        .args(["--norc", "-c", &script]);
+    let output = command.output().expect("bash");
+    let said = stdout(&output);
+    assert!(said.starts_with("recover\n"), "{said}{}", stderr(&output));
+    assert!(said.contains("_clap_complete_runbook runbook"), "{said}");
+}
+
+#[test]
+fn the_manual_is_one_page_a_verb() {
+    let home = folder();
+    let output = run(RUNBOOK, home.path(), &["man", "--out", "."]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let page = std::fs::read_to_string(home.path().join("runbook-exec.1")).expect("a page");
+    assert!(page.contains(".TH RUNBOOK-EXEC 1"), "{page}");
+    assert!(home.path().join("runbook.1").is_file());
+    let output = run(RUNBOOK, home.path(), &["man", "exce"]);
+    assert_eq!(output.status.code(), Some(2));
+}
