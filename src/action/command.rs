@@ -27,6 +27,7 @@ use crate::runbook::outputs;
 use crate::schema::interval;
 use crate::steps::Problem;
 use crate::steps::command::{Ran, Sealed, line};
+use crate::steps::notice::Notice;
 
 /// Environment variables that every program gets.
 const INHERITED: &[&str] = &[
@@ -72,6 +73,8 @@ pub struct Commands {
     kind: Kind,
     /// Programs that a rehearsal has no answer for.
     unanswered: Arc<Mutex<Vec<String>>>,
+    /// What a rehearsal would have told, and whom.
+    told: Arc<Mutex<Vec<String>>>,
 }
 
 #[derive(Clone)]
@@ -95,6 +98,7 @@ impl Commands {
         Self {
             kind,
             unanswered: Arc::default(),
+            told: Arc::default(),
         }
     }
 
@@ -105,12 +109,41 @@ impl Commands {
         }
     }
 
+    /// What a rehearsal would have told, in order: the event, and the program.
+    pub fn told(&self) -> Vec<String> {
+        self.told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
     /// Programs that a rehearsal had no answer for.
     pub fn unanswered(&self) -> Vec<String> {
         self.unanswered
             .lock()
             .unwrap_or_else(PoisonError::into_inner)
             .clone()
+    }
+}
+
+/// Tells a program how a run stands, within the program's own time. What went wrong with that, if anything did: no run
+/// depends on it. In a rehearsal it is written down only.
+pub async fn tell(world: &World, notice: &Notice) -> Option<String> {
+    let sealed = &notice.sealed;
+    if let Kind::Rehearsed(_) = &world.commands.kind {
+        let mut told = world
+            .commands
+            .told
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        told.push(notice.line());
+        return None;
+    }
+    // Nothing interrupts it but its own time, or the end of this future.
+    let (_keep, never) = watch::channel(false);
+    match here(sealed, never).await {
+        Ok(ended) => ended.judged(sealed).problem.map(|problem| problem.message),
+        Err(message) => Some(sealed.mask.text(&message)),
     }
 }
 

@@ -111,8 +111,7 @@ fn knowing(command: &Command, words: &[OsString]) -> Command {
 /// An argument that takes a name, with where its names come from.
 fn named(argument: Arg, subject: &Arc<Subject>) -> Arg {
     let names: fn(&Subject, &str) -> Vec<CompletionCandidate> = match argument.get_id().as_str() {
-        "until" | "accept" => steps,
-        "step" => steps,
+        "until" | "accept" | "step" => steps,
         "confirm" => words_to_type,
         "answer" => fields,
         "skip_row" => rows,

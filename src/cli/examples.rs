@@ -12,8 +12,21 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ("All files of a folder, as a check before a merge", "runbook validate runbooks/*.yaml"),
         ("For a program", "runbook validate drain.yaml --output json"),
     ]),
+    ("new", &[
+        ("drain.yaml and drain.rehearsal.yaml, to begin with", "runbook new drain"),
+    ]),
+    ("docs", &[
+        ("A page beside the runbook", "runbook docs drain.yaml --out drain.md"),
+        ("Whether that page is up to date, as a check before a merge",
+         "runbook docs drain.yaml --check drain.md"),
+    ]),
+    ("diff", &[
+        ("What an edit changes", "git show main:drain.yaml | runbook diff - drain.yaml"),
+    ]),
     ("plan", &[
         ("What would be done now", "runbook plan drain.yaml -p bad=orders:v12 -p good=orders:v11"),
+        ("Save it for a review, then carry out just that",
+         "runbook plan drain.yaml --params-file inc-1.yaml --out plan.json"),
         ("With the parameters of an incident, on another service",
          "runbook plan drain.yaml --params-file inc-1.yaml --profile prod"),
     ]),
@@ -23,11 +36,12 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ]),
     ("reset-points", &[
         ("The newest points, then all of them", "runbook reset-points order-17"),
-        ("Of an earlier run", "runbook reset-points order-17 -r 0198f2c1-… --all"),
+        ("Of an earlier run", "runbook reset-points order-17 --all \\\n    -r 0198f2c1-6d0e-7b9a-8f5e-2f4b1c9d7e10"),
     ]),
     ("exec", &[
         ("Ask at each step", "runbook exec drain.yaml -p bad=orders:v12 -p good=orders:v11"),
         ("Read everything, write nothing", "runbook exec drain.yaml --params-file inc-1.yaml --dry-run"),
+        ("A saved plan, as it was reviewed", "runbook exec plan.json"),
         ("Stop after a step, and write to few Workflows before somebody looks",
          "runbook exec drain.yaml --params-file inc-1.yaml --until canary \\\n    --limit 50 --rate 5"),
         ("With nobody at the terminal: what wants a typed word must be given it",
@@ -41,6 +55,7 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ]),
     ("rehearse", &[
         ("All scenarios beside the runbook", "runbook rehearse drain.yaml"),
+        ("Every scenario of every runbook in a folder", "runbook rehearse runbooks"),
         ("One of them, and answer its questions", "runbook rehearse drain.yaml --scenario everything --interactive"),
     ]),
     ("simulator", &[
@@ -69,6 +84,23 @@ const EXAMPLES: &[(&str, &[Example])] = &[
     ]),
     ("completions", &[
         ("For this shell; a file that each shell reads keeps it", "runbook completions bash"),
+    ]),
+    ("report", &[
+        ("For an incident review: one file that needs no network",
+         "runbook report rb-20260105-0312 --out incident.html"),
+        ("For a pull request or an issue", "runbook report rb-20260105-0312 --format markdown"),
+    ]),
+    ("serve", &[
+        ("All runs of this user, on the usual socket", "runbook serve"),
+        ("As pages of this machine, on any free port", "runbook serve --http 127.0.0.1:0"),
+    ]),
+    ("watch", &[
+        ("As its own terminal shows it, from the first record", "runbook watch rb-20260105-0312"),
+    ]),
+    ("approve", &[
+        ("Show what is asked, and ask here", "runbook approve rb-20260105-0312 recover"),
+        ("With the word that the step wants typed",
+         "runbook approve rb-20260105-0312 clean_up --confirm orders:v12"),
     ]),
     ("man", &[
         ("Read it", "runbook man exec"),
@@ -103,6 +135,7 @@ mod tests {
 
     /// As a POSIX shell splits these lines.
     fn words(line: &str) -> Vec<String> {
+        let line = line.rsplit(" | ").next().unwrap_or_default();
         let joined = line.replace("\\\n", " ");
         let mut words = vec![String::new()];
         let mut quoted = false;

@@ -19,8 +19,8 @@ use uuid::Uuid;
 use super::parameters::ParameterFlags;
 use super::{Exit, Output, extension};
 use crate::action::World;
-use crate::action::lease;
 use crate::action::survey::survey as survey_service;
+use crate::action::{command, lease};
 use crate::api::{Bound, Feed, Own, Runs, Server};
 use crate::connection::{Access, ConnectProblem, Connection, ConnectionArgs, Effective, Settings};
 use crate::desk::{Desk, Together};
@@ -34,6 +34,7 @@ use crate::run::{Broken, Display, Interrupts, Loop, Operator, Progress, Stop, be
 use crate::runbook::{
     ParameterInput, ParameterType, Parameters, Runbook, Scope, StepBody, outputs,
 };
+use crate::steps::notice::Whereabouts;
 use crate::steps::{Finish, Machine};
 use crate::temporal::Temporal;
 use crate::ui::{Asked, BEAT, LiveDisplay, Pulse, TerminalOperator, Tone, Ui};
@@ -262,7 +263,7 @@ fn signals() -> std::io::Result<Interrupts> {
     }
     tokio::spawn(async move {
         extension::left_alone().await;
-        sender.send("the end of the temporal CLI")
+        sender.send("the end of the temporal CLI".into())
     });
     Ok(once(receiver))
 }
@@ -702,6 +703,7 @@ impl Session<'_> {
         let user = Holder::here().witness(Through::Terminal);
         let located = located(&self.path, &self.run);
         self.announce(&located);
+        let whereabouts = self.whereabouts();
         if let Some(limit) = self.limit {
             interrupts = with_limit(interrupts, limit);
         }
@@ -744,11 +746,23 @@ impl Session<'_> {
             kill: KillSwitch::from_text(std::env::var("RUNBOOK_TEST_KILL").ok().as_deref()),
         };
         let ended = run.run().await;
-        drop(run);
+        let Loop {
+            machine,
+            journal,
+            world,
+            interrupts,
+            ..
+        } = run;
+        // Whoever is told may go on with the run.
+        drop(journal);
         self.desk.iter().for_each(Desk::close);
         feed.close();
         ui.close();
+        let finish = ended.as_ref().ok().cloned();
         let exit = conclude(ended, &display.live, &located, (dry, output), ui);
+        if let Some(finish) = finish {
+            tell(&machine, &finish, &whereabouts, &world, interrupts, ui).await;
+        }
         // Last: whoever watches may still be reading the end.
         server.into_iter().for_each(Server::stop);
         exit
@@ -777,6 +791,18 @@ impl Session<'_> {
         Ok(Some(server))
     }
 
+    fn whereabouts(&self) -> Whereabouts {
+        let connection = self.temporal.connection();
+        // Whoever is told may stand elsewhere.
+        let path = std::path::absolute(&self.path).unwrap_or_else(|_| self.path.clone());
+        Whereabouts {
+            state: path.display().to_string(),
+            resume: journal::resume_line(&path, &self.run),
+            address: connection.address().to_owned(),
+            namespace: connection.namespace().to_owned(),
+        }
+    }
+
     fn announce(&self, located: &Located) {
         let connection = self.temporal.connection();
         let kind = if self.dry { "Dry run" } else { "Run" };
@@ -799,7 +825,19 @@ impl Session<'_> {
                     journal::resume_line(&self.path, &self.run)
                 ),
             );
+            self.announce_notify();
         }
+    }
+
+    /// It is run without being asked for: so it is said beforehand.
+    fn announce_notify(&self) {
+        let Some(notify) = &self.machine.runbook().notify else {
+            return;
+        };
+        let events: Vec<&str> = notify.on.iter().map(|event| event.name()).collect();
+        let (program, events) = (notify.argv.join(" "), events.join(", "));
+        self.ui
+            .line(Tone::Plain, &format!("Notified when {events}: {program}"));
     }
 }
 
@@ -829,6 +867,41 @@ fn conclude(
         Err(Broken::Journal(error)) => refused(&error, ui),
         Err(Broken::Killed) => Exit::Failed,
         Err(Broken::Abandoned) => Exit::Interrupted,
+    }
+}
+
+/// Tells the program that the runbook names. What goes wrong with that is a warning; a signal ends the program, too.
+async fn tell(
+    machine: &Machine,
+    finish: &Finish,
+    whereabouts: &Whereabouts,
+    world: &World,
+    mut interrupts: Interrupts,
+    ui: &Ui,
+) {
+    let notice = match machine.notice(finish, whereabouts) {
+        Ok(None) => return,
+        Ok(Some(notice)) => notice,
+        Err(error) => return ui.warning(&format!("`notify` was not run: {error}")),
+    };
+    let program = notice.sealed.command.argv[0].0.clone();
+    ui.draw(&[format!("Telling `{program}` that the run {}", said(finish))]);
+    let problem = tokio::select! {
+        biased;
+        Some(_) = interrupts.recv() => Some("interrupted; it was ended".to_owned()),
+        problem = command::tell(world, &notice) => problem,
+    };
+    ui.clear();
+    if let Some(problem) = problem {
+        ui.warning(&format!("`notify`: {problem}"));
+    }
+}
+
+fn said(finish: &Finish) -> &'static str {
+    match finish {
+        Finish::Succeeded => "finished",
+        Finish::Parked => "is parked",
+        Finish::Halted | Finish::Interrupted | Finish::Refused => "halted",
     }
 }
 

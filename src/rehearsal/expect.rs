@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::record::{Body, Record, StepStatus};
+use crate::runbook::Event;
 use crate::simulator::{BatchFacts, Facts, WorkflowFacts};
 use crate::survey::Status;
 
@@ -29,6 +30,9 @@ pub struct Expect {
     pub batches: Vec<ExpectBatches>,
     /// Locks by name: the run that has each at the end, or `free`.
     pub locks: BTreeMap<String, String>,
+    /// What `notify` tells, in order: parked, failed, finished.
+    #[schemars(with = "Option<Vec<String>>", extend("items" = { "type": "string", "enum": ["parked", "failed", "finished"] }))]
+    pub notified: Option<Vec<Event>>,
     /// How many questions were asked.
     pub questions: Option<u32>,
     /// How many writes reached the service, those of locks left out.

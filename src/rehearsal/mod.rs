@@ -15,7 +15,7 @@ use futures::future::BoxFuture;
 use jiff::Timestamp;
 
 use crate::action::World as Service;
-use crate::action::command::{Answer, Answers, Commands};
+use crate::action::command::{Answer, Answers, Commands, tell};
 use crate::clock::Clock;
 use crate::connection::{Access, Connection, Settings};
 use crate::diagnostic::Diagnostic;
@@ -29,6 +29,7 @@ use crate::runbook::Runbook;
 use crate::simulator::commands::{CommandWorld, answering};
 use crate::simulator::world::Span;
 use crate::simulator::{Facts, Kill, Simulator, WorldError};
+use crate::steps::notice::Whereabouts;
 use crate::steps::{Finish, Machine};
 
 pub use expect::{Expect, ExpectBatches, ExpectStep, ExpectWorkflows};
@@ -61,6 +62,8 @@ pub struct Rehearsed {
     pub exits: Vec<u8>,
     /// Expectations that do not hold, in words; none is success.
     pub failures: Vec<String>,
+    /// What `notify` would have been told: the event, and the program.
+    pub told: Vec<String>,
     /// Writes that reached the service.
     pub writes: usize,
     /// Calls that the service refused for their rate.
@@ -153,7 +156,18 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
     failures.extend(unanswered.iter().map(|line| {
         format!("the world has no answer for the command `{line}`: add one to `world.commands`")
     }));
+    let told = stage.commands.told();
+    if let Some(expected) = &scenario.expect.notified {
+        let events = |text: &str| text.split(':').next().unwrap_or_default().to_owned();
+        let found: Vec<String> = told.iter().map(|line| events(line)).collect();
+        let wanted: Vec<&str> = expected.iter().map(|event| event.name()).collect();
+        if found != wanted {
+            let (found, wanted) = (found.join(", "), wanted.join(", "));
+            failures.push(format!("`notify` was told [{found}], expected [{wanted}]"));
+        }
+    }
     Ok(Rehearsed {
+        told,
         records,
         facts,
         exits,
@@ -251,6 +265,15 @@ impl Stage {
         })
     }
 
+    fn whereabouts(&self) -> Whereabouts {
+        Whereabouts {
+            state: format!("{}.jsonl", self.run),
+            resume: format!("runbook resume {}", self.run),
+            address: self.writing.address().to_owned(),
+            namespace: self.writing.namespace().to_owned(),
+        }
+    }
+
     fn world(&self, connection: &Connection) -> Service {
         Service::new(connection.clone(), self.clock.clone(), self.run.clone())
             .with_commands(self.commands.clone())
@@ -318,7 +341,16 @@ impl Stage {
             interrupts,
             kill: kill.map(KillSwitch::in_loop).unwrap_or_default(),
         };
-        match running.run().await {
+        let ended = running.run().await;
+        if let Ok(finish) = &ended {
+            let notice = running.machine.notice(finish, &self.whereabouts());
+            let notice = notice.map_err(|error| Impossible::Other(format!("`notify`: {error}")))?;
+            if let Some(notice) = notice {
+                // Nothing is run, so nothing goes wrong.
+                let _ = tell(&running.world, &notice).await;
+            }
+        }
+        match ended {
             Ok(Finish::Succeeded) => Ok(0),
             Ok(Finish::Halted) => Ok(1),
             Ok(Finish::Parked) => Ok(3),

@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::docs::{rules, type_name};
 use super::words::{self, Words};
-use super::{diff_decisions, diff_queries, diff_steps};
+use super::{diff_decisions, diff_notify, diff_queries, diff_steps};
 use crate::runbook::{Bound, Check, Guards, Parameter, Runbook, Tolerance, guards};
 
 /// What a change means for operators; the order is that of danger.
@@ -187,6 +187,7 @@ pub fn compare(old: &Runbook, new: &Runbook) -> Difference {
         tolerance,
         checks: held,
         lock,
+        notify,
         queries: _,
         strategies: _,
         decisions: _,
@@ -213,6 +214,7 @@ pub fn compare(old: &Runbook, new: &Runbook) -> Difference {
     compare_tolerance(&mut changes, tolerance, &new.tolerance);
     checks(&mut changes, held, &new.checks);
     compare_lock(&mut changes, lock.as_deref(), new.lock.as_deref());
+    diff_notify::compare(&mut changes, notify.as_ref(), new.notify.as_ref());
     parameters(&mut changes, params, &new.params);
     variables(&mut changes, vars, &new.vars);
     diff_queries::compare(&mut changes, old, new);

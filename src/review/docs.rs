@@ -400,6 +400,15 @@ fn ending(page: &mut Page, runbook: &Runbook) {
             words::unmatched(decision.unmatched)
         ));
     }
+    if let Some(notify) = &runbook.notify {
+        let events: Vec<&str> = notify.on.iter().map(|event| event.name()).collect();
+        left.push(format!(
+            "A program is told when a run is {}: {}. It is run unasked, for at most {}.",
+            events.join(", "),
+            code(&notify.argv.join(" ")),
+            notify.timeout
+        ));
+    }
     if runbook.lock.is_some() {
         left.push("The lock is kept until a run succeeds; `runbook unlock` breaks it.".to_owned());
     }

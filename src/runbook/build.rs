@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::guards::{Ceiling, Guards, Names, Place};
 use super::model::{
-    Agreement, Bound, Canary, Check, Classify, Decision, HitPolicy, Limits, Pace, Parameter,
-    ParameterType, Retry, Row, Runbook, Step, StepBody, StepTolerance, Strategy, Tolerance,
+    Agreement, Bound, Canary, Check, Classify, Decision, Event, HitPolicy, Limits, Notify, Pace,
+    Parameter, ParameterType, Retry, Row, Runbook, Step, StepBody, StepTolerance, Strategy,
+    Tolerance,
 };
 use super::{checks, shape, tables};
 use crate::diagnostic::{self, Diagnostic, Kind};
@@ -84,6 +85,7 @@ fn build(document: &Document) -> Result<Runbook, Diagnostic> {
             })
             .collect(),
         lock: file.lock,
+        notify: file.notify.map(notify),
         queries: file.queries,
         strategies: file
             .strategies
@@ -159,6 +161,17 @@ fn tolerance(shape: shape::Tolerance) -> Tolerance {
         workflows: shape.workflows.as_ref().and_then(bound),
         drainage: shape.drainage,
         steps: shape.steps.into_iter().map(step).collect(),
+    }
+}
+
+fn notify(shape: shape::Notify) -> Notify {
+    let env = shape.env.into_iter();
+    Notify {
+        argv: shape.argv.into_iter().map(|word| word.0).collect(),
+        on: shape.on.unwrap_or_else(|| Event::ALL.to_vec()),
+        env: env.map(|(name, word)| (name, word.0)).collect(),
+        inherit: shape.inherit,
+        timeout: shape.timeout.unwrap_or_else(|| "10s".to_owned()),
     }
 }
 

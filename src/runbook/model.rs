@@ -40,6 +40,8 @@ pub struct Runbook {
     pub checks: Vec<Check>,
     /// `lock:` — the template of a lock's name.
     pub lock: Option<String>,
+    /// `notify:`
+    pub notify: Option<Notify>,
     /// `queries:` — List Filter templates.
     pub queries: IndexMap<String, String>,
     /// `strategies:`
@@ -86,6 +88,47 @@ pub struct Parameter {
     pub default: Option<Value>,
     /// Never shown; comes from the environment or a file.
     pub secret: bool,
+}
+
+/// A program that is told how a run stands.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Notify {
+    /// It and its arguments: templates.
+    pub argv: Vec<String>,
+    /// When.
+    pub on: Vec<Event>,
+    /// Environment variables: templates, which may read secrets.
+    pub env: IndexMap<String, String>,
+    /// Names of variables that it gets from this process.
+    pub inherit: Vec<String>,
+    /// How long it may run.
+    pub timeout: String,
+}
+
+/// What somebody is notified of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Event {
+    /// The run waits for somebody.
+    Parked,
+    /// A step failed or halted.
+    Failed,
+    /// Every step passed.
+    Finished,
+}
+
+impl Event {
+    /// All of them.
+    pub const ALL: [Self; 3] = [Self::Parked, Self::Failed, Self::Finished];
+
+    /// As the file spells it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Parked => "parked",
+            Self::Failed => "failed",
+            Self::Finished => "finished",
+        }
+    }
 }
 
 /// A condition that must hold before anything is read or written.

@@ -8,8 +8,8 @@ use schemars::{JsonSchema, SchemaGenerator};
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-use super::model::{HitPolicy, OnFailure, ParameterType, TaskCondition, Unmatched};
-use crate::catalog::{self, Subject};
+use super::model::{Event, HitPolicy, OnFailure, ParameterType, TaskCondition, Unmatched};
+use crate::catalog::{self, Subject, Word};
 use crate::schema::{self, ID, Schema};
 
 /// A runbook: an operational procedure that is reviewed, rehearsed and carried out.
@@ -55,6 +55,13 @@ pub(super) struct File {
     /// protects a Workflow from another operator's run.
     #[schemars(length(min = 1))]
     pub(super) lock: Option<String>,
+    /// A program that is told when a run is parked, has failed or has finished well. It is run without being asked for,
+    /// after the last record, and never fails or holds up a run: what goes wrong with it is a warning. It is not run in
+    /// a dry run or a rehearsal. It reads one JSON object from its standard input and the same from the environment:
+    /// RUNBOOK_EVENT (`parked`, `failed`, `finished`), RUNBOOK_RUN, RUNBOOK_NAME, RUNBOOK_TITLE, RUNBOOK_STATUS,
+    /// RUNBOOK_STEP, RUNBOOK_REASON, RUNBOOK_STATE (the state file), RUNBOOK_RESUME (a command line), RUNBOOK_ADDRESS
+    /// and RUNBOOK_NAMESPACE.
+    pub(super) notify: Option<Notify>,
     /// List Filters by name, to be inserted into others as one condition.
     #[serde(default)]
     #[schemars(extend("propertyNames" = { "pattern": ID }))]
@@ -157,6 +164,29 @@ pub(super) struct StepTolerance {
     #[serde(default)]
     #[schemars(with = "IndexMap<String, BoundShape>", extend("propertyNames" = { "pattern": ID }))]
     pub(super) rows: IndexMap<String, Value>,
+}
+
+/// A program that is told how a run stands. Expressions read `params`, `vars` and `run`.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Notify {
+    /// The program and its arguments, each a text of its own: no shell reads them.
+    #[schemars(length(min = 1))]
+    pub(super) argv: Vec<Word>,
+    /// When it is run; default each time.
+    #[schemars(with = "Option<Vec<String>>", extend("items" = { "type": "string", "enum": ["parked", "failed", "finished"] }, "minItems" = 1, "uniqueItems" = true))]
+    pub(super) on: Option<Vec<Event>>,
+    /// Environment variables that it gets besides. Secrets may stand here.
+    #[serde(default)]
+    #[schemars(extend("propertyNames" = { "pattern": "^[A-Za-z_][A-Za-z0-9_]*$" }))]
+    pub(super) env: IndexMap<String, Word>,
+    /// Names of further environment variables that it gets from `runbook`, where they are set. It always gets PATH,
+    /// HOME, USER, LOGNAME, LANG, LC_ALL, LC_CTYPE, TZ and TMPDIR.
+    #[serde(default)]
+    pub(super) inherit: Vec<String>,
+    /// How long it may run; then it is ended, with all that it started in its process group. Default 10s.
+    #[schemars(extend("format" = "interval"))]
+    pub(super) timeout: Option<String>,
 }
 
 /// A condition that must hold before anything is read or written.

@@ -22,6 +22,7 @@
 //! - [`verify`]: health of what earlier steps recovered.
 //! - [`lock`]: the lock that a run has while it is not over.
 //! - [`asking`]: questions, and who must agree.
+//! - [`notice`]: whom to tell when a run stops.
 
 pub mod apply;
 pub mod batch;
@@ -39,6 +40,7 @@ pub mod verify;
 pub mod waiting;
 pub mod walk;
 pub mod asking;
+pub mod notice;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

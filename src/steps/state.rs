@@ -163,6 +163,10 @@ pub struct State {
     pub ledger: Ledger,
     /// How the run ended, if it did.
     pub ended: Option<RunStatus>,
+    /// Why it was last parked or ended, in words.
+    pub why: String,
+    /// The step that did not pass, the latest, and its message.
+    pub blamed: Option<(String, String)>,
     steps: BTreeMap<String, StepState>,
     parents: BTreeMap<String, String>,
     /// Deadline of the latest intent: what a take-over waits out.
@@ -257,6 +261,8 @@ impl State {
             detached: false,
             ledger: Ledger::default(),
             ended: None,
+            why: String::new(),
+            blamed: None,
             steps,
             parents,
             latest_deadline: None,
@@ -523,7 +529,11 @@ impl State {
                 output,
                 message,
             } => self.step_ended(place, *status, output, message)?,
-            Body::Ended { status, .. } => self.ended = Some(*status),
+            Body::Ended { status, message } => {
+                self.ended = Some(*status);
+                self.why.clone_from(message);
+            }
+            Body::Parked { reason } => self.why.clone_from(reason),
             Body::Released { ordinal, .. } => {
                 let step = self.ledger.entry(*ordinal).step.to_string();
                 let step = self.step_mut(&step)?;
@@ -544,7 +554,6 @@ impl State {
             | Body::Verified { .. }
             | Body::FoundClosed { .. }
             | Body::LimitHit { .. }
-            | Body::Parked { .. }
             | Body::Interrupted { .. } => {}
         }
         Ok(())
@@ -626,6 +635,9 @@ impl State {
         message: &str,
     ) -> Result<(), String> {
         self.enter_iteration(place)?;
+        if !status.passes() {
+            self.blamed = Some((place.step.clone(), message.to_owned()));
+        }
         let step = self.step_mut(&place.step)?;
         step.ended = Some(status);
         step.output = output.clone();

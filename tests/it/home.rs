@@ -87,7 +87,7 @@ fn a_killed_extension_still_ends_in_its_own_way() {
     let address = silent.local_addr().expect("an address").to_string();
     std::fs::write(
         home.path().join("wait.yaml"),
-        "schema: runbook/v1\nname: look\nsteps:\n  - id: wait\n    action: time.wait\n    with: { for: 1s }\n  - id: count\n    action: workflows.count\n    with: { query: \"ExecutionStatus = 'Running'\" }\n",
+        "schema: runbook/v1\nname: look\nsteps:\n  - id: wait\n    action: wait\n    with: { for: 1s }\n  - id: count\n    action: workflows.count\n    with: { query: \"ExecutionStatus = 'Running'\" }\n",
     )
     .expect("written");
     let mut command = command(EXTENSION, home.path());
@@ -146,7 +146,10 @@ fn completion_knows_the_names_in_the_file() {
     assert!(ask(&["ex"]).contains(&"exec".to_owned()));
     let steps = ask(&["exec", FLAGSHIP, "--until", ""]);
     assert!(steps.contains(&"recover".to_owned()), "{steps:?}");
-    assert_eq!(ask(&["exec", FLAGSHIP, "--until", "recov"]), ["recover"]);
+    assert_eq!(
+        ask(&["exec", FLAGSHIP, "--until", "stop_r"]),
+        ["stop_rollout"]
+    );
     let params = ask(&["plan", "--profile", "x", FLAGSHIP, "-p", "ba"]);
     assert_eq!(params, ["bad="]);
     assert_eq!(ask(&["exec", FLAGSHIP, "--param", "class"]), ["classes."]);
@@ -207,8 +210,8 @@ fn bash_itself_completes() {
     let home = folder();
     let script = format!(
         "source <(runbook completions bash)\n\
-         COMP_WORDS=(runbook exec {FLAGSHIP} --until recov) COMP_CWORD=4 COMP_TYPE=9\n\
-         _clap_complete_runbook runbook recov --until\n\
+         COMP_WORDS=(runbook exec {FLAGSHIP} --until stop_r) COMP_CWORD=4 COMP_TYPE=9\n\
+         _clap_complete_runbook runbook stop_r --until\n\
          echo \"${{COMPREPLY[@]}}\"\n\
          complete -p runbook\n"
     );
@@ -219,7 +222,11 @@ fn bash_itself_completes() {
         .args(["--norc", "-c", &script]);
     let output = command.output().expect("bash");
     let said = stdout(&output);
-    assert!(said.starts_with("recover\n"), "{said}{}", stderr(&output));
+    assert!(
+        said.starts_with("stop_rollout\n"),
+        "{said}{}",
+        stderr(&output)
+    );
     assert!(said.contains("_clap_complete_runbook runbook"), "{said}");
 }
 

@@ -31,3 +31,4 @@ mod page_served;
 mod vt;
 mod live;
 mod home;
+mod notify;

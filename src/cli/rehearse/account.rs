@@ -270,6 +270,9 @@ impl Account {
                 text.line(Tone::Plain, &format!("  {line}"));
             }
         }
+        for line in &told.notified {
+            text.line(Tone::Plain, &format!("  notify {line}"));
+        }
         for failure in &told.failures {
             text.line(Tone::Bad, &format!("  - {failure}"));
         }

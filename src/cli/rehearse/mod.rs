@@ -246,6 +246,9 @@ struct Told {
     failures: Vec<String>,
     /// Exit codes of `exec` and of each `resume`; a kill is 137.
     exits: Vec<u8>,
+    /// What `notify` would have been told: the event, and the program. Nothing was run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    notified: Vec<String>,
     /// Writes that reached the simulated service.
     writes: usize,
     /// Seconds of simulated time.
@@ -265,9 +268,9 @@ impl Told {
         outcome: Result<Rehearsed, Impossible>,
         report: &Report,
     ) -> Self {
-        let (failures, exits, writes) = match outcome {
-            Ok(done) => (done.failures, done.exits, done.writes),
-            Err(impossible) => (why(impossible), Vec::new(), 0),
+        let (failures, exits, writes, notified) = match outcome {
+            Ok(done) => (done.failures, done.exits, done.writes, done.told),
+            Err(impossible) => (why(impossible), Vec::new(), 0, Vec::new()),
         };
         let passed = |end: Timestamp| report.run.opened.map(|begin| end.duration_since(begin));
         Self {
@@ -276,6 +279,7 @@ impl Told {
             ok: failures.is_empty(),
             failures,
             exits,
+            notified,
             writes,
             simulated_seconds: report
                 .last

@@ -11,6 +11,7 @@ mod general;
 mod guards;
 mod lock;
 mod names;
+mod notify;
 mod parameters;
 mod queries;
 mod select;
@@ -80,6 +81,7 @@ pub(super) fn check(names: &Names<'_>) -> Vec<Diagnostic> {
     checker.cycles();
     checker.conditions();
     checker.lock();
+    checker.notify();
     checker.strategies();
     checker.decisions();
     checker.steps();

@@ -1,0 +1,226 @@
+//! `notify:`: the program is told, in time, with the facts and the secret, and nothing that goes wrong with it reaches
+//! the run. By the built binary on a simulator behind a loopback port.
+
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use runbook::clock::Clock;
+use runbook::rehearsal::Rehearsal;
+use runbook::runbook::Runbook;
+use runbook::simulator::{Simulator, World};
+use tempfile::TempDir;
+
+const SECRET: &str = "canary-hunter2-canary";
+
+/// Asks somebody, so that a run is parked where nobody is there.
+fn runbook(notify: &str) -> String {
+    format!(
+        "schema: runbook/v1\nname: look\ntitle: Look around\nparams:\n  token: {{ type: string, secret: true }}\n\
+         notify: {notify}\n\
+         steps:\n  - id: asked\n    action: manual.task\n    with: {{ instructions: Look. }}\n"
+    )
+}
+
+struct Home {
+    folder: TempDir,
+    address: String,
+    _runtime: tokio::runtime::Runtime,
+}
+
+impl Home {
+    fn new() -> Self {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(1)
+            .enable_all()
+            .build()
+            .expect("a runtime");
+        let address = runtime.block_on(async {
+            let clock = Clock::real();
+            let world = World::default();
+            let simulator = Simulator::new(&world, &[], 1, clock).expect("a simulator");
+            let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+                .await
+                .expect("a port");
+            let address = listener.local_addr().expect("an address").to_string();
+            tokio::spawn(async move { simulator.serve(listener).await });
+            address
+        });
+        let folder = tempfile::tempdir().expect("a folder");
+        Self {
+            folder,
+            address,
+            _runtime: runtime,
+        }
+    }
+
+    fn path(&self) -> &Path {
+        self.folder.path()
+    }
+
+    fn exec(&self, notify: &str, more: &[&str]) -> Output {
+        std::fs::write(self.path().join("look.yaml"), runbook(notify)).expect("written");
+        let state = self.path().join("run.jsonl");
+        let _ = std::fs::remove_file(&state);
+        Command::new(env!("CARGO_BIN_EXE_runbook"))
+            .args([
+                "exec",
+                "look.yaml",
+                "--state",
+                "run.jsonl",
+                "--address",
+                &self.address,
+            ])
+            .args(more)
+            .current_dir(self.path())
+            .env_clear()
+            .env("PATH", "/usr/bin:/bin")
+            .env("HOME", self.path())
+            .env("NO_COLOR", "1")
+            .env("RUNBOOK_PARAM_TOKEN", SECRET)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs")
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.path().join(name)).unwrap_or_default()
+    }
+}
+
+fn said(output: &Output) -> String {
+    format!(
+        "{}{}",
+        String::from_utf8_lossy(&output.stdout),
+        String::from_utf8_lossy(&output.stderr)
+    )
+}
+
+#[test]
+fn a_parked_run_tells_where_it_stands_and_keeps_its_secret() {
+    let home = Home::new();
+    let notify = "{ argv: [sh, -c, 'cat > told.json; env > told.env; echo $TOKEN >&2; exit 3'], env: { TOKEN: '${{ params.token }}' } }";
+    let output = home.exec(notify, &[]);
+    let shown = said(&output);
+    assert_eq!(output.status.code(), Some(3), "{shown}");
+    let told: serde_json::Value = serde_json::from_str(&home.read("told.json")).expect(&shown);
+    assert_eq!(told["event"], "parked");
+    assert_eq!(told["step"], "asked");
+    assert_eq!(told["status"], "parked");
+    assert_eq!(told["address"], home.address.as_str());
+    let resume = told["resume"].as_str().expect("a line");
+    assert!(resume.starts_with("runbook resume "), "{resume}");
+    let variables = home.read("told.env");
+    for expected in [
+        "RUNBOOK_EVENT=parked",
+        "RUNBOOK_NAME=look",
+        &format!("TOKEN={SECRET}"),
+    ] {
+        assert!(variables.contains(expected), "{variables}");
+    }
+    assert!(!variables.contains("RUNBOOK_PARAM_TOKEN"), "{variables}");
+    assert!(
+        shown.contains("warning: `notify`: `sh` ended with exit code 3: (secret token)"),
+        "{shown}"
+    );
+    assert!(!shown.contains(SECRET), "{shown}");
+    for file in ["told.json", "run.jsonl"] {
+        assert!(!home.read(file).contains(SECRET), "{file}");
+    }
+}
+
+#[test]
+fn what_goes_wrong_with_it_is_a_warning_in_bounded_time() {
+    let home = Home::new();
+    let output = home.exec("{ argv: [there-is-no-such-program] }", &[]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(said(&output).contains("there is no program `there-is-no-such-program`"));
+
+    let began = Instant::now();
+    let output = home.exec("{ argv: [sleep, '600'], timeout: 1s }", &[]);
+    assert_eq!(output.status.code(), Some(3));
+    assert!(
+        said(&output).contains("longer than its timeout"),
+        "{}",
+        said(&output)
+    );
+    assert!(began.elapsed() < Duration::from_secs(300));
+}
+
+#[test]
+fn it_is_told_only_what_it_is_for_and_nothing_of_a_dry_run() {
+    let home = Home::new();
+    let output = home.exec("{ argv: [touch, told], on: [failed] }", &[]);
+    assert_eq!(output.status.code(), Some(3), "{}", said(&output));
+    assert!(!home.path().join("told").exists());
+    home.exec("{ argv: [touch, told] }", &["--dry-run"]);
+    assert!(!home.path().join("told").exists());
+}
+
+#[test]
+fn a_rehearsal_writes_it_down_and_runs_nothing() {
+    let notify = "{ argv: [page, '${{ run.id }}'] }";
+    let text = runbook(notify)
+        .replace("  token: { type: string, secret: true }\n", "")
+        .replace("params:\n", "");
+    let book = Runbook::parse("look.yaml", text.as_bytes()).expect("a runbook");
+    let rehearsal = "schema: rehearsal/v1\nscenarios:\n  nobody:\n    answers: { asked: nobody }\n    expect: { exits: [3], notified: [parked] }\n";
+    let rehearsal = Rehearsal::parse("look.rehearsal.yaml", rehearsal.as_bytes());
+    let rehearsal = rehearsal.unwrap_or_else(|problems| panic!("{problems:?}"));
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .start_paused(true)
+        .build()
+        .expect("a runtime");
+    let mut display = Nobody;
+    let done = runtime.block_on(runbook::rehearsal::rehearse(
+        runbook::rehearsal::Rehearsing {
+            runbook: &book,
+            rehearsal: &rehearsal,
+            name: "nobody",
+            seed: None,
+            operator: None,
+            display: &mut display,
+            kill: None,
+        },
+    ));
+    let done = done.expect("a rehearsal");
+    assert_eq!(done.failures, [""; 0]);
+    assert_eq!(done.told, ["parked: page rb-rehearsal-nobody"]);
+}
+
+struct Nobody;
+
+impl runbook::run::Display for Nobody {
+    fn record(&mut self, _: &runbook::record::Record) {}
+    fn progress(&mut self, _: &runbook::run::Progress) {}
+}
+
+#[test]
+fn mistakes_in_it_are_found_before_anything_is_run() {
+    for (notify, expected) in [
+        (
+            "{ argv: [page, '${{ params.token }}'] }",
+            "everybody on the machine sees",
+        ),
+        ("{ argv: [page, '${{ params.nothing }}'] }", "`nothing`"),
+        ("{ argv: [page, '${{ steps.asked.note }}'] }", "`asked`"),
+        (
+            "{ argv: [page], env: { RUNBOOK_RUN: x } }",
+            "would hide what the tool says",
+        ),
+        ("{ argv: [page], on: [done] }", "`done`"),
+        ("{ argv: [] }", "argv"),
+        (
+            "{ argv: [page] }\nguards: { forbid: [command.run] }",
+            "and this runs one",
+        ),
+    ] {
+        let problems = Runbook::parse("look.yaml", runbook(notify).as_bytes());
+        let problems = problems
+            .err()
+            .unwrap_or_else(|| panic!("{notify} is taken"));
+        let text = runbook::diagnostic::render(&problems, false, 200);
+        assert!(text.contains(expected), "{notify}\n{text}");
+    }
+}
