@@ -193,6 +193,25 @@
 //! Does not cover: what a batch job of the service does to Workflows that match its query only after it was counted;
 //! the question says so (`it::batch::the_question_says_what_the_service_does_not`).
 //!
+//! # Two people are two people
+//!
+//! Who answered is written down: name, from where, through what. Where a step wants several people, each counts once,
+//! whoever began or resumed the run not at all where the runbook says so, and each for four hours and for what was
+//! asked of them. Names that may be one person's are one person's: `alice`, `Alice`, `alice@example.com`, and two names
+//! of one user id on one host. The first answer stands, and one no is a no.
+//!
+//! Rests on: each yes is a record of its own, and what counts is found out from the records alone, by whoever resumes.
+//!
+//! Shown by: `lib::desk::tests::any_sequence_of_answers_comes_to_what_the_rules_say`,
+//! `lib::desk::tests::votes_outlive_the_process_for_four_hours`,
+//! `lib::desk::tests::whoever_resumes_is_a_starter_too_and_their_vote_counts_no_more`,
+//! `it::grants::what_two_people_must_agree_to_waits_for_the_second`,
+//! `it::simulation::planted::a_vote_that_counts_twice_is_found`,
+//! `it::simulation::planted::a_starter_who_counts_is_found`.
+//!
+//! Does not cover: who sits at a terminal. Its user is whom `$USER` names, and a second user id on the machine is taken
+//! for a second person. Nor who can write to the state file, or whom an authority gives two certificates.
+//!
 //! # Guards hold whoever agrees
 //!
 //! Namespaces, addresses, actions and counts that a runbook's `guards:` rule out are refused before the first call,

@@ -60,7 +60,8 @@ pub struct Scenario {
     pub kills: Vec<Kill>,
     /// Seed of everything random.
     pub seed: u64,
-    /// What the operator says when a step asks, by step; a row's canary is `STEP/ROW`. Without an entry: yes, and the word that is wanted.
+    /// What is answered when a step asks, by step; a row's canary is `STEP/ROW`. Without an entry: yes, and the word that is
+    /// wanted, from as many people as are.
     pub answers: BTreeMap<String, Reaction>,
     /// What somebody does after the run halted or parked: one `resume` each.
     pub then: Vec<Resume>,
@@ -88,10 +89,10 @@ pub struct Additions {
     pub batches: Option<BatchWorld>,
 }
 
-/// What an operator answers: `agree`, `decline`, `nobody`, or `form: { … }`.
+/// What is answered: `agree`, `decline`, `nobody`, or by whom and with what.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reaction {
-    /// Yes, and the word that is wanted.
+    /// Yes, and the word that is wanted, from as many people as are.
     Agree,
     /// No.
     Decline,
@@ -99,6 +100,23 @@ pub enum Reaction {
     Nobody,
     /// Yes, with these values in the form.
     Form(serde_json::Map<String, Value>),
+    /// These people, and nobody else.
+    People(People),
+}
+
+/// Who answers.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct People {
+    /// They agree, one after the other.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub agree: Vec<String>,
+    /// Then this one says no.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub decline: Option<String>,
+    /// What they enter.
+    #[serde(skip_serializing_if = "serde_json::Map::is_empty")]
+    pub form: serde_json::Map<String, Value>,
 }
 
 impl Serialize for Reaction {
@@ -108,6 +126,7 @@ impl Serialize for Reaction {
             Self::Decline => "decline".serialize(serializer),
             Self::Nobody => "nobody".serialize(serializer),
             Self::Form(form) => serde_json::json!({ "form": form }).serialize(serializer),
+            Self::People(people) => people.serialize(serializer),
         }
     }
 }
@@ -115,14 +134,20 @@ impl Serialize for Reaction {
 impl<'de> Deserialize<'de> for Reaction {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let value = Value::deserialize(deserializer)?;
-        match (value.as_str(), value.get("form").and_then(Value::as_object)) {
-            (Some("agree"), _) => Ok(Self::Agree),
-            (Some("decline"), _) => Ok(Self::Decline),
-            (Some("nobody"), _) => Ok(Self::Nobody),
-            (_, Some(form)) => Ok(Self::Form(form.clone())),
-            _ => Err(serde::de::Error::custom(
-                "`agree`, `decline`, `nobody` or `form: { … }` belongs here",
-            )),
+        match value.as_str() {
+            Some("agree") => return Ok(Self::Agree),
+            Some("decline") => return Ok(Self::Decline),
+            Some("nobody") => return Ok(Self::Nobody),
+            _ => {}
+        }
+        let people: People = serde_json::from_value(value).map_err(|_| {
+            serde::de::Error::custom(
+                "`agree`, `decline`, `nobody`, `form: { … }` or `agree: [NAME, …]` belongs here",
+            )
+        })?;
+        match people.agree.is_empty() && people.decline.is_none() {
+            true => Ok(Self::Form(people.form)),
+            false => Ok(Self::People(people)),
         }
     }
 }
@@ -138,11 +163,15 @@ impl JsonSchema for Reaction {
 
     fn json_schema(_: &mut schemars::SchemaGenerator) -> schemars::Schema {
         schemars::json_schema!({
-            "description": "What an operator answers.\n\n`agree`: Yes, and the word that is wanted.\n`decline`: No.\n`nobody`: Nobody is there: the run parks.\n`form: { … }`: Yes, with these values in the form.",
+            "description": "What is answered.\n\n`agree`: Yes, and the word that is wanted, from as many people as are.\n`decline`: No.\n`nobody`: Nobody is there: the run parks.\n`form: { … }`: Yes, with these values in the form.\n`agree: [NAME, …]`: Yes from these people and nobody else; `operator` is whoever began the run.\n`decline: NAME`: No from this one, after them.",
             "type": ["string", "object"],
             "pattern": "^(agree|decline|nobody)$",
-            "properties": { "form": { "type": "object", "description": "Values by field." } },
-            "required": ["form"],
+            "properties": {
+                "form": { "type": "object", "description": "Values by field." },
+                "agree": { "type": "array", "description": "Names of those who agree, in order.", "items": { "type": "string", "minLength": 1 } },
+                "decline": { "type": "string", "description": "Name of the one who says no, after them.", "minLength": 1 },
+            },
+            "minProperties": 1,
             "additionalProperties": false,
         })
     }
@@ -160,6 +189,10 @@ pub struct Resume {
     pub retry_failed: bool,
     /// Steps that are accepted as they are.
     pub accept: Vec<String>,
+    /// Who resumes; else `operator`, who began the run.
+    pub by: Option<String>,
+    /// What is answered from then on, where it is other than before.
+    pub answers: BTreeMap<String, Reaction>,
 }
 
 impl Rehearsal {

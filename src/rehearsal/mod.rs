@@ -33,7 +33,7 @@ use crate::steps::notice::Whereabouts;
 use crate::steps::{Finish, Machine};
 
 pub use expect::{Expect, ExpectBatches, ExpectStep, ExpectWorkflows};
-pub use file::{Additions, Reaction, Rehearsal, Resume, Scenario, SchemaName, schema};
+pub use file::{Additions, People, Reaction, Rehearsal, Resume, Scenario, SchemaName, schema};
 
 /// When every rehearsal begins: a Monday in winter, so that output does not change from day to day.
 const BEGINNING: &str = "2026-01-05T03:00:00Z";
@@ -110,6 +110,10 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
     let mut exits = Vec::new();
     let mut machine = Some(stage.fresh(&rehearsing).await?);
     let mut flags = Flags::default();
+    let mut people = Cast {
+        user: OPERATOR.to_owned(),
+        answers: scenario.answers.clone(),
+    };
     // A scenario ends by itself: each round uses up a kill or a resume.
     loop {
         let (kill, resumed_after) = kills.next().unwrap_or_default();
@@ -120,6 +124,7 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
                 &memory,
                 fresh,
                 std::mem::take(&mut flags),
+                &people,
                 kill,
             )
             .await?;
@@ -136,6 +141,8 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
             .clock
             .sleep(resume.after.unwrap_or(Span::seconds(60)).0)
             .await;
+        people.user = resume.by.clone().unwrap_or_else(|| OPERATOR.to_owned());
+        people.answers.extend(resume.answers.clone());
         flags = Flags {
             entries: resume.params.clone(),
             retry_failed: resume.retry_failed,
@@ -179,6 +186,14 @@ pub async fn rehearse(mut rehearsing: Rehearsing<'_>) -> Result<Rehearsed, Impos
 
 /// Exit code of a killed process.
 const KILLED: u8 = 137;
+/// Who begins a rehearsed run.
+const OPERATOR: &str = "operator";
+
+/// Who carries a rehearsed run out, and what is answered.
+struct Cast {
+    user: String,
+    answers: BTreeMap<String, Reaction>,
+}
 
 fn point(kill: &Kill) -> Option<Point> {
     kill.at_record
@@ -313,6 +328,7 @@ impl Stage {
         memory: &Memory,
         fresh: Option<Machine>,
         flags: Flags,
+        people: &Cast,
         kill: Option<Point>,
     ) -> Result<u8, Impossible> {
         let (mut machine, journal) = match fresh {
@@ -322,14 +338,13 @@ impl Stage {
         machine.attach(
             "rehearsal",
             1,
-            "operator",
+            &people.user,
             flags,
             Vec::new(),
             self.clock.now(),
         );
-        let scenario = &rehearsing.rehearsal.scenarios[rehearsing.name];
         let scripted = Scripted {
-            answers: scenario.answers.clone(),
+            answers: people.answers.clone(),
         };
         let (_keep, interrupts) = tokio::sync::mpsc::unbounded_channel();
         let mut running = Loop {
@@ -409,23 +424,51 @@ impl Operator for Scripted {
             }
             _ => self.answers.get(&asking.place.step),
         };
-        let by = Witness::rehearsed("operator");
         let reaction = reaction.cloned().unwrap_or(Reaction::Agree);
-        let form = match &reaction {
-            Reaction::Form(form) => form.clone(),
-            _ => serde_json::Map::new(),
-        };
         let reply = match reaction {
-            Reaction::Agree | Reaction::Form(_) => Reply::Yes {
-                by,
-                note: String::new(),
-                form,
+            Reaction::Agree => agree(somebody(asking), serde_json::Map::new()),
+            Reaction::Form(form) => agree(somebody(asking), form),
+            Reaction::Decline => Reply::No {
+                by: Witness::rehearsed(OPERATOR),
             },
-            Reaction::Decline => Reply::No { by },
             Reaction::Nobody => Reply::Nobody,
+            Reaction::People(people) => answer_of(people, asking),
         };
         Box::pin(async move { reply })
     }
+}
+
+/// The next person who may agree.
+fn somebody(asking: &Asking) -> Option<Witness> {
+    let names = ["operator", "somebody else"].map(str::to_owned).into_iter();
+    let more = (3..).map(|number| format!("person {number}"));
+    // Of so many, those who began or resumed the run and those who agreed are fewer.
+    let most = asking.ballot.starters.len() + asking.ballot.votes.len() + 3;
+    let mut people = names
+        .chain(more)
+        .take(most)
+        .map(|name| Witness::rehearsed(&name));
+    people.find(|person| asking.ballot.admits(person).is_ok())
+}
+
+/// The next of these who may agree; then the one who declines.
+fn answer_of(people: People, asking: &Asking) -> Reply {
+    let agreeing = people.agree.iter().map(|name| Witness::rehearsed(name));
+    let admitted = |person: &Witness| asking.ballot.admits(person).is_ok();
+    match (agreeing.into_iter().find(admitted), people.decline) {
+        (None, Some(name)) => Reply::No {
+            by: Witness::rehearsed(&name),
+        },
+        (next, _) => agree(next, people.form),
+    }
+}
+
+fn agree(who: Option<Witness>, form: serde_json::Map<String, serde_json::Value>) -> Reply {
+    let Some(by) = who else {
+        return Reply::Nobody;
+    };
+    let note = String::new();
+    Reply::Yes { by, note, form }
 }
 
 /// Nobody watches.

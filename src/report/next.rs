@@ -56,8 +56,17 @@ impl Report {
         let Some(open) = open else {
             return vec![line.with("", "Go on")];
         };
-        let mut next = vec![line.with("", "Answer at a terminal")];
-        next.push(self.answer_by_flag(open, line));
+        let mut next = match open.agreement.is_plain() {
+            true => vec![line.with("", "Answer at a terminal")],
+            false => {
+                let who = open.agreement.words();
+                vec![line.with("", &format!("Ask again; {who} must agree"))]
+            }
+        };
+        // Flags are those of whoever resumes.
+        if !open.agreement.not_starter {
+            next.push(self.answer_by_flag(open, line));
+        }
         next
     }
 

@@ -15,8 +15,8 @@ use crate::decision::Table;
 use crate::plan::{Looked, Plan, TableSurvey};
 use crate::record::{Certainty, Equivalent, Leftover};
 use crate::runbook::{
-    Bound, EvalError, HitPolicy, OnFailure, Runbook, Scope, Step, StepBody, TaskCondition,
-    Unmatched,
+    Agreement, Bound, EvalError, HitPolicy, OnFailure, Runbook, Scope, Step, StepBody,
+    TaskCondition, Unmatched,
 };
 use crate::selection::Found;
 use crate::survey::{Preflight, Routing, Version};
@@ -158,6 +158,9 @@ pub struct StepPlan {
     pub asks: Option<String>,
     /// The word that must be typed.
     pub word: Option<String>,
+    /// Who must agree, where that is more than anybody.
+    #[serde(skip_serializing_if = "Agreement::is_plain")]
+    pub agreement: Agreement,
     /// The table that it applies.
     pub table: Option<String>,
     /// Limits, canary, timeouts: a sentence each.
@@ -395,6 +398,7 @@ impl StepPlan {
             when_holds,
             asks: None,
             word,
+            agreement: step.agreement,
             table: names_of(step).0,
             bounds: bounds(step),
             unknown: Vec::new(),

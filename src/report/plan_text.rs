@@ -386,6 +386,10 @@ impl StepPlan {
             (Some(asks), None) => say(Tone::Plain, &format!("asks {asks}")),
             (None, None) => {}
         }
+        if !self.agreement.is_plain() {
+            let words = self.agreement.words();
+            say(Tone::Warn, &format!("{words} must agree"));
+        }
         self.unknown
             .iter()
             .for_each(|unknown| say(Tone::Faint, unknown));

@@ -271,3 +271,133 @@ fn a_guard_holds_whoever_agrees_and_however_the_incident_grows() {
     assert_eq!(hit, Some(("guards.max_workflows", 5)));
     assert!(targets(&rehearsed.records).len() <= 5);
 }
+
+const CAREFUL: &str = r#"
+  - id: route
+    action: deployment.set_current
+    with: { version: "orders:good" }
+    confirm: { type: good, by: 2NOT }
+"#;
+
+/// Who agreed to what is asked of `route`, in order, by the records.
+fn agreed(records: &[Record]) -> Vec<String> {
+    let agreed = records.iter().filter_map(|record| match &record.body {
+        Body::Approved { by, .. } => Some(by.name.clone()),
+        _ => None,
+    });
+    agreed.collect()
+}
+
+fn changed(records: &[Record]) -> bool {
+    records
+        .iter()
+        .any(|record| matches!(record.body, Body::Acting { .. }))
+}
+
+#[test]
+fn what_two_people_must_agree_to_waits_for_the_second() {
+    let steps = CAREFUL.replace("NOT", "");
+    let alone = "    answers: { route: { agree: [operator, Operator] } }\n    expect: { exits: [3], current: { orders: bad } }\n";
+    let alone = rehearse(&steps, "", alone);
+    assert_eq!(agreed(&alone.records), ["operator"]);
+    assert!(!changed(&alone.records));
+    let reason = alone.records.iter().find_map(|record| match &record.body {
+        Body::Parked { reason } => Some(reason.as_str()),
+        _ => None,
+    });
+    let words =
+        "step `route` asks, and it has 1 of 2 approvals: operator; another person must agree";
+    assert_eq!(reason, Some(words));
+    // Somebody else resumes and adds theirs.
+    let second = r#"
+    answers: { route: { agree: [operator] } }
+    then: [{ after: 3h, by: bob, answers: { route: { agree: [bob] } } }]
+    expect: { exits: [3, 0], current: { orders: good } }
+"#;
+    let second = rehearse(&steps, "", second);
+    assert_eq!(agreed(&second.records), ["operator", "bob"]);
+    // Five hours later the first yes has expired.
+    let late = r#"
+    answers: { route: { agree: [operator] } }
+    then: [{ after: 5h, by: bob, answers: { route: { agree: [bob] } } }]
+    expect: { exits: [3, 3], current: { orders: bad } }
+"#;
+    rehearse(&steps, "", late);
+    // Without a word on who, everybody who is needed agrees; and one no is a no.
+    rehearse(&steps, "", "    expect: { current: { orders: good } }\n");
+    let no = "    answers: { route: { agree: [operator], decline: bob } }\n    expect: { exits: [1], current: { orders: bad } }\n";
+    assert!(!changed(&rehearse(&steps, "", no).records));
+}
+
+#[test]
+fn whoever_began_or_resumed_does_not_count_where_the_runbook_says_so() {
+    let steps = CAREFUL.replace("NOT", ", not: starter");
+    let others = "    answers: { route: { agree: [operator, bob, carol] } }\n    expect: { current: { orders: good } }\n";
+    assert_eq!(
+        agreed(&rehearse(&steps, "", others).records),
+        ["bob", "carol"]
+    );
+    let resumed = r#"
+    answers: { route: { agree: [bob] } }
+    then: [{ by: bob, answers: { route: { agree: [bob, carol] } } }]
+    expect: { exits: [3, 3], current: { orders: bad } }
+"#;
+    let resumed = rehearse(&steps, "", resumed);
+    assert_eq!(agreed(&resumed.records), ["bob", "carol"]);
+    rehearse(&steps, "", "    expect: { current: { orders: good } }\n");
+}
+
+#[test]
+fn a_yes_to_fewer_workflows_is_none_to_more() {
+    // Three Workflows are shown; three more come before the run is resumed, and what is asked then is more.
+    let steps = format!(
+        r#"
+  - id: move
+    action: workflows.update_options
+    with: {{ select: {{ query: "{ON_BAD}" }}, version: "orders:safe" }}
+    confirm: {{ by: 2 }}
+"#
+    );
+    let resumed = |after: &str| {
+        format!(
+            "    answers: {{ move: {{ agree: [operator] }} }}\n    then: [{{ after: {after}, by: bob, answers: {{ move: {{ agree: [bob] }} }} }}]\n"
+        )
+    };
+    let soon = resumed("1m") + "    expect: { exits: [3, 0] }\n";
+    assert_eq!(targets(&rehearse(&steps, "", &soon).records).len(), 3);
+    let late = resumed("6m") + "    expect: { exits: [3, 3] }\n";
+    assert_eq!(targets(&rehearse(&steps, "", &late).records).len(), 0);
+}
+
+#[test]
+fn what_no_question_can_want_is_refused() {
+    let refused = |confirm: &str| {
+        let text = format!(
+            "schema: runbook/v1\nname: grants\nsteps:\n  - {{ id: route, action: deployment.set_current, with: {{ version: \"o:g\" }}, confirm: {confirm} }}\n"
+        );
+        let problems = Runbook::parse("grants.yaml", text.as_bytes()).err();
+        problems.map(|problems| problems[0].message.clone())
+    };
+    let wrong = [
+        "{}",
+        "{ by: 0 }",
+        "{ by: 6 }",
+        "{ not: bob }",
+        "{ by: two }",
+        "{ by: 1 }",
+    ];
+    for confirm in wrong {
+        assert!(refused(confirm).is_some(), "{confirm}");
+    }
+    let message = "`by: 1` asks for nothing: one person must agree to every write";
+    assert_eq!(refused("{ by: 1 }").as_deref(), Some(message));
+    let right = [
+        "{ by: 5 }",
+        "{ not: starter }",
+        "{ type: w, by: 1 }",
+        "{ by: 1, not: starter }",
+    ];
+    for confirm in right {
+        assert_eq!(refused(confirm), None, "{confirm}");
+    }
+}

@@ -14,6 +14,7 @@ mod draw;
 mod drive;
 mod journal;
 mod look;
+mod people;
 mod planted;
 mod shrink;
 mod wire;

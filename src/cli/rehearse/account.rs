@@ -29,6 +29,8 @@ pub struct Account {
     /// Stdout cannot be written.
     closed: bool,
     asked: Option<String>,
+    /// Who agreed to it, where several must.
+    agreed: Vec<String>,
     /// Whether the last attachment ended in a way that is on record.
     ended: bool,
     repeats: Repeats,
@@ -133,6 +135,7 @@ impl Account {
             tells,
             closed: false,
             asked: None,
+            agreed: Vec::new(),
             ended: true,
             repeats: Repeats::default(),
             drawn: None,
@@ -216,19 +219,30 @@ impl Account {
                 self.asked = lines.first().map(|line| in_short(&line.text, style));
                 Vec::new()
             }
+            Body::Approved { by, .. } => {
+                self.agreed.push(by.name.clone());
+                Vec::new()
+            }
             Body::Answered { answer, by, .. } => {
-                let (tone, word) = match answer {
-                    Answer::Yes => (Tone::Plain, "Yes"),
-                    Answer::No => (Tone::Warn, "No"),
+                let agreed = std::mem::take(&mut self.agreed);
+                let said = match (answer, agreed.as_slice()) {
+                    (Answer::Yes, [_, _, ..]) => format!("Yes, say {}", agreed.join(" and ")),
+                    (Answer::Yes, _) => format!("Yes, says {by}"),
+                    (Answer::No, _) => format!("No, says {by}"),
                 };
-                vec![asked(
-                    self.asked.take(),
-                    tone,
-                    &format!("{word}, says {by}"),
-                )]
+                let tone = match answer {
+                    Answer::Yes => Tone::Plain,
+                    Answer::No => Tone::Warn,
+                };
+                vec![asked(self.asked.take(), tone, &said)]
             }
             Body::Parked { .. } if self.asked.is_some() => {
-                let mut all = vec![asked(self.asked.take(), Tone::Warn, "Nobody answers")];
+                let agreed = std::mem::take(&mut self.agreed);
+                let said = match agreed.as_slice() {
+                    [] => "Nobody answers".to_owned(),
+                    some => format!("Yes, but only by {}", some.join(" and ")),
+                };
+                let mut all = vec![asked(self.asked.take(), Tone::Warn, &said)];
                 all.extend(lines);
                 all
             }

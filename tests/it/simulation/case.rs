@@ -94,6 +94,8 @@ pub(crate) struct Step {
     pub(crate) max_failures: Option<u32>,
     pub(crate) max_workflows: Option<u32>,
     pub(crate) go_on: bool,
+    /// So many people must agree, and whether whoever began or resumed the run is left out.
+    pub(crate) agreement: Option<(u32, bool)>,
 }
 
 /// What a step does.
@@ -253,6 +255,15 @@ impl Book {
 
     pub(crate) fn step(&self, id: &str) -> Option<&Step> {
         self.steps().into_iter().find(|step| step.id == id)
+    }
+
+    pub(crate) fn each_step(&mut self, mut change: impl FnMut(&mut Step)) {
+        for stage in &mut self.stages {
+            match stage {
+                Stage::Step(step) => change(step),
+                Stage::Loop { steps, .. } => steps.iter_mut().for_each(&mut change),
+            }
+        }
     }
 
     /// As a file.
@@ -415,6 +426,10 @@ impl Step {
         }
         if self.go_on {
             let _ = writeln!(into, "{indent}  on_failure: continue");
+        }
+        if let Some((by, not_starter)) = self.agreement {
+            let not = if not_starter { ", not: starter" } else { "" };
+            let _ = writeln!(into, "{indent}  confirm: {{ by: {by}{not} }}");
         }
     }
 }

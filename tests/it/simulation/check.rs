@@ -13,6 +13,7 @@ use super::case::{Case, Does, Source};
 use super::drive::{Exit, Ran};
 use super::journal::{Intent, Told, text};
 use super::look::{self, Seen};
+use super::people;
 use super::wire::Sent;
 
 /// A look may be so old when a write leaves; the rest is rounding.
@@ -35,6 +36,7 @@ pub(crate) fn check(case: &Case, ran: &Ran) -> Vec<String> {
     observer.nobody_else_harmed(&mut problems);
     observer.the_journal_is_true(&mut problems);
     observer.grants_hold(&mut problems);
+    problems.extend(people::check(case, &observer.told));
     observer.nothing_lost(&mut problems);
     observer.health_is_proved(&mut problems);
     problems.dedup();

@@ -36,7 +36,8 @@ const READS: [&str; 6] = [
 pub(crate) fn case(seed: u64) -> Case {
     let mut dice = Dice::new(seed);
     let mut world = world(&mut dice);
-    let book = book(&mut dice, &mut world);
+    let mut book = book(&mut dice, &mut world);
+    super::people::draw(seed, &mut book);
     let calm = dice.percent(15);
     let faults = if calm { Vec::new() } else { faults(&mut dice) };
     let doubles = if calm { Vec::new() } else { doubles(&mut dice) };
@@ -303,6 +304,7 @@ fn plain(id: &str, does: Does) -> Step {
         max_failures: None,
         max_workflows: None,
         go_on: false,
+        agreement: None,
     }
 }
 
@@ -331,6 +333,7 @@ fn writing(dice: &mut Dice, id: &str, earlier: &[String], world: &World) -> Step
         max_failures: dice.percent(20).then(|| dice.count(0, 3)),
         max_workflows: dice.percent(10).then(|| dice.count(3, 12)),
         go_on: dice.percent(40),
+        agreement: None,
     }
 }
 

@@ -7,20 +7,20 @@ use std::sync::Arc;
 use std::task::Poll;
 use std::time::Duration;
 
-use futures::future::BoxFuture;
 use jiff::Timestamp;
 use runbook::action::World as Service;
 use runbook::clock::Clock;
 use runbook::connection::{Access, Connection, Settings};
 use runbook::journal::{Fault as JournalFault, Journal, Memory};
 use runbook::plan::LOOK_LIMIT;
-use runbook::record::{Flags, Record, RunId, Witness};
-use runbook::run::{Asking, Broken, Display, Loop, Operator, Progress, Reply, begin};
+use runbook::record::{Flags, Record, RunId};
+use runbook::run::{Broken, Display, Loop, Progress, begin};
 use runbook::runbook::{ParameterInput, Runbook};
 use runbook::simulator::{Deed, Facts, Simulator, Write};
 use runbook::steps::{Finish, Machine};
 
 use super::case::{Case, Death, Life};
+use super::people::{Answering, attached};
 use super::wire::{Sent, Wire};
 
 const BEGINNING: &str = "2026-01-05T03:00:00Z";
@@ -120,6 +120,9 @@ struct Stage {
     writing: Connection,
     run: RunId,
     settings: Settings,
+    seed: u64,
+    /// Processes that something happens to.
+    lives: usize,
 }
 
 impl Stage {
@@ -159,6 +162,8 @@ impl Stage {
             runbook: Arc::new(runbook),
             run: RunId("rb-simulated".to_owned()),
             settings,
+            seed: case.seed,
+            lives: case.lives.len(),
         }
     }
 
@@ -202,7 +207,7 @@ impl Stage {
             machine,
             journal: Journal::memory(),
             world: self.service(&self.reading),
-            operator: &Answering { attended: true },
+            operator: &Answering::new(0, true, true),
             display: &mut display,
             interrupts,
             kill: runbook::run::kill::KillSwitch::default(),
@@ -306,11 +311,10 @@ impl Stage {
         };
         let now = self.wire.host.now();
         let pid = u32::try_from(number + 1).unwrap_or(u32::MAX);
-        machine.attach("simulation", pid, "operator", flags, Vec::new(), now);
+        machine.attach("simulation", pid, attached(number), flags, Vec::new(), now);
         let mut display = Watching(self.wire.clone());
-        let operator = Answering {
-            attended: !life.unattended,
-        };
+        let seed = self.seed.wrapping_add(number as u64);
+        let operator = Answering::new(seed, !life.unattended, number >= self.lives);
         let mut running = Loop {
             machine,
             journal,
@@ -376,26 +380,6 @@ impl Stage {
             dry_writes,
             broken,
         }
-    }
-}
-
-/// Somebody says yes, or nobody is there.
-struct Answering {
-    attended: bool,
-}
-
-impl Operator for Answering {
-    fn ask<'a>(&'a self, _: &'a Asking) -> BoxFuture<'a, Reply> {
-        let reply = if self.attended {
-            Reply::Yes {
-                by: Witness::rehearsed("operator"),
-                note: String::new(),
-                form: serde_json::Map::new(),
-            }
-        } else {
-            Reply::Nobody
-        };
-        Box::pin(async move { reply })
     }
 }
 

@@ -59,4 +59,6 @@ finds! {
     a_restart_that_is_sent_again_is_found: ResentRestart;
     a_claim_that_is_never_released_is_found: ClaimKept;
     drained_taken_for_recovered_is_found: DrainedIsRecovered;
+    a_vote_that_counts_twice_is_found: CountedTwice;
+    a_starter_who_counts_is_found: StarterCounted;
 }

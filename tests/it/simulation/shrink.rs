@@ -71,6 +71,14 @@ fn candidates(case: &Case) -> Vec<Case> {
             }
         }
     }
+    if case
+        .book
+        .steps()
+        .iter()
+        .any(|step| step.agreement.is_some())
+    {
+        with(&|it| it.book.each_step(|step| step.agreement = None));
+    }
     for index in 0..case.world.workflows.len() {
         with(&|it| drop(it.world.workflows.remove(index)));
         if case.world.workflows[index].count > 1 {
