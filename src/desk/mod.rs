@@ -301,6 +301,11 @@ impl Desk {
     fn put(&self, asking: &Asking) -> oneshot::Receiver<Reply> {
         let (taker, reply) = oneshot::channel();
         let mut state = self.state();
+        // Also who agreed to an earlier question that asked the same.
+        let known = state.known.entry(asking.question).or_default();
+        let votes = asking.ballot.votes.iter();
+        known.votes = votes.map(|vote| vote.witness.clone()).collect();
+        known.wanted = asking.ballot.agreement.by;
         state.open = Some(asking.clone());
         state.taker = Some(taker);
         drop(state);

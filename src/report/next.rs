@@ -26,6 +26,7 @@ impl Report {
             return Vec::new();
         }
         let line = Line {
+            target,
             resume: format!("runbook resume {}", shell_word(target)),
         };
         let mut next = self.likeliest(&line);
@@ -33,7 +34,7 @@ impl Report {
         next
     }
 
-    fn likeliest(&self, line: &Line) -> Vec<Next> {
+    fn likeliest(&self, line: &Line<'_>) -> Vec<Next> {
         match &self.ending {
             Ending::Ended {
                 status: RunStatus::Succeeded,
@@ -51,7 +52,7 @@ impl Report {
         }
     }
 
-    fn after_parking(&self, line: &Line) -> Vec<Next> {
+    fn after_parking(&self, line: &Line<'_>) -> Vec<Next> {
         let open = self.questions.iter().rev().find(|q| q.answer.is_none());
         let Some(open) = open else {
             return vec![line.with("", "Go on")];
@@ -59,8 +60,13 @@ impl Report {
         let mut next = match open.agreement.is_plain() {
             true => vec![line.with("", "Answer at a terminal")],
             false => {
+                let step = shell_word(&open.place.step);
                 let who = open.agreement.words();
-                vec![line.with("", &format!("Ask again; {who} must agree"))]
+                let approve = Next {
+                    why: format!("Agree, each as themselves: {who} must"),
+                    command: format!("runbook approve {} {step}", shell_word(line.target)),
+                };
+                vec![approve, line.with("", "Then go on")]
             }
         };
         // Flags are those of whoever resumes.
@@ -70,7 +76,7 @@ impl Report {
         next
     }
 
-    fn answer_by_flag(&self, open: &QuestionReport, line: &Line) -> Next {
+    fn answer_by_flag(&self, open: &QuestionReport, line: &Line<'_>) -> Next {
         let step = &open.place.step;
         match (self.word(step), &open.what) {
             (Some(word), _) => {
@@ -96,7 +102,7 @@ impl Report {
         }
     }
 
-    fn after_halt(&self, line: &Line) -> Vec<Next> {
+    fn after_halt(&self, line: &Line<'_>) -> Vec<Next> {
         let stopped = |step: &&StepReport| {
             matches!(step.status, Some(StepStatus::Halted | StepStatus::Failed))
         };
@@ -134,7 +140,7 @@ impl Report {
         next
     }
 
-    fn give_classes(&self, within: &[&StepReport], line: &Line) -> Option<Next> {
+    fn give_classes(&self, within: &[&StepReport], line: &Line<'_>) -> Option<Next> {
         let types = within.iter().flat_map(|step| step.unmatched.keys());
         let flags: Vec<String> = types
             .map(|name| shell_word(&format!("{}.{name}=CLASS", self.facts.classes())).into_owned())
@@ -152,11 +158,12 @@ impl Report {
     }
 }
 
-struct Line {
+struct Line<'a> {
+    target: &'a str,
     resume: String,
 }
 
-impl Line {
+impl Line<'_> {
     fn with(&self, flags: &str, why: &str) -> Next {
         let command = match flags {
             "" => self.resume.clone(),

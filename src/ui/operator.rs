@@ -13,7 +13,7 @@ use inquire::{Confirm, Text};
 use serde_json::{Map, Value};
 
 use super::Ui;
-use super::watched::watched;
+use super::watched::watched_after_another;
 use crate::catalog::{FieldType, FormField};
 use crate::record::{Question, Witness};
 use crate::report::{harmless, question_text};
@@ -56,8 +56,12 @@ impl Operator for TerminalOperator {
             let asked = tokio::task::spawn_blocking(move || {
                 ui.await_foreground(&asking.place.step, &flag);
                 ui.hold();
-                let terminal = ui.clone();
-                let reply = watched(&flag, move || prompt(&terminal, &asking, &user));
+                let shown = ui.clone();
+                let mut terminal = Terminal {
+                    given_up: Arc::clone(&flag),
+                };
+                let prompting = move || prompt(&shown, &asking, &user, &mut terminal);
+                let reply = watched_after_another(&ui, &flag, prompting);
                 ui.release();
                 reply.unwrap_or(Reply::Nobody)
             });
@@ -77,10 +81,13 @@ impl Drop for GivenUp {
     }
 }
 
-fn prompt(ui: &Ui, asking: &Asking, user: &Witness) -> Reply {
+fn prompt(ui: &Ui, asking: &Asking, user: &Witness, terminal: &mut Terminal) -> Reply {
+    if terminal.is_given_up() {
+        return Reply::Nobody;
+    }
     ui.prompt_text(&shown(ui, asking));
     let before = asking.ballot.form();
-    let (note, form) = match answer(&asking.what, &before, asking.word.as_deref(), &mut Terminal) {
+    let (note, form) = match answer(&asking.what, &before, asking.word.as_deref(), terminal) {
         Ok(Some(entered)) => entered,
         Ok(None) | Err(InquireError::OperationCanceled) => {
             let by = user.clone();
@@ -116,7 +123,15 @@ trait Prompts {
     fn text(&mut self, message: &str, help: &str) -> InquireResult<String>;
 }
 
-struct Terminal;
+struct Terminal {
+    given_up: Arc<AtomicBool>,
+}
+
+impl Terminal {
+    fn is_given_up(&self) -> bool {
+        self.given_up.load(Ordering::Relaxed)
+    }
+}
 
 impl Prompts for Terminal {
     fn confirm(&mut self, message: &str) -> InquireResult<bool> {
@@ -124,6 +139,9 @@ impl Prompts for Terminal {
     }
 
     fn text(&mut self, message: &str, help: &str) -> InquireResult<String> {
+        if self.is_given_up() {
+            return Err(InquireError::OperationCanceled);
+        }
         let prompt = Text::new(message);
         match help {
             "" => prompt.prompt(),

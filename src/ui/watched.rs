@@ -1,8 +1,10 @@
 //! A prompt in a thread of its own, which is left behind where the terminal is gone or nobody waits: it waits
-//! for keys that may never come, and nothing can wake it.
+//! for keys that may never come, and nothing can wake it. Only one prompt reads keys: one that comes after it waits
+//! until it took one.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, RecvTimeoutError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::Duration;
 
@@ -13,15 +15,53 @@ use crate::report::Tone;
 /// How often an open prompt looks whether its terminal is still there.
 const LOOK: Duration = Duration::from_millis(200);
 
+/// Held by the prompt that reads keys.
+static READING: Mutex<()> = Mutex::new(());
+/// How a prompt that was given up treats keys, while it reads on.
+static LEFT_BEHIND: Mutex<Option<Modes>> = Mutex::new(None);
+
+fn held<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// As [`watched`], where an earlier prompt may have been left behind, or this one may be: says so.
+pub(super) fn watched_after_another<T: Send + 'static>(
+    ui: &Ui,
+    given_up: &AtomicBool,
+    prompt: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
+    let modes = Modes::now();
+    if let Some(left) = held(&LEFT_BEHIND).take() {
+        // As it expects them, so that Enter ends it.
+        left.restore();
+        ui.prompt_text(
+            "The prompt above was answered elsewhere. Press Enter to see what is asked now.\r\n",
+        );
+    }
+    let answer = watched_from(modes, given_up, prompt);
+    if answer.is_none() && !tty::is_gone() {
+        ui.prompt_text("\n");
+    }
+    answer
+}
+
 /// What `prompt` answers; none where the terminal hung up meanwhile or the prompt was given up. The terminal's
 /// modes are as before then.
 pub(super) fn watched<T: Send + 'static>(
     given_up: &AtomicBool,
     prompt: impl FnOnce() -> T + Send + 'static,
 ) -> Option<T> {
-    let modes = Modes::now();
+    watched_from(Modes::now(), given_up, prompt)
+}
+
+fn watched_from<T: Send + 'static>(
+    modes: Option<Modes>,
+    given_up: &AtomicBool,
+    prompt: impl FnOnce() -> T + Send + 'static,
+) -> Option<T> {
     let (send, replies) = mpsc::channel();
     thread::spawn(move || {
+        let _turn = held(&READING);
         // Nobody may be there to take it any more.
         let _ = send.send(prompt());
     });
@@ -36,6 +76,7 @@ pub(super) fn watched<T: Send + 'static>(
     if tty::is_gone() {
         tty::let_go();
     } else if let Some(modes) = modes {
+        *held(&LEFT_BEHIND) = Modes::now();
         modes.restore();
     }
     None

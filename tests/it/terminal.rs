@@ -7,7 +7,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use expectrl::{Eof, Expect, session::OsSession};
-use runbook::record::{Body, FORMAT, Place, Question, Record, RunId, StepStatus, Witness};
+use runbook::clock::Clock;
+use runbook::desk::{Desk, Submission, Together};
+use runbook::record::{Answer, Body, FORMAT, Place, Question, Record, RunId, StepStatus, Witness};
 use runbook::run::{Asking, Display, Operator, Progress};
 use runbook::ui::{Colours, LiveDisplay, TerminalOperator, Ui};
 use serde_json::Value;
@@ -22,6 +24,23 @@ fn place() -> Place {
     }
 }
 
+fn question(number: u32, word: Option<String>) -> Asking {
+    Asking {
+        question: number,
+        place: place(),
+        what: Question::Changes {
+            equivalents: Vec::new(),
+            changes: vec!["delete orders:bad".to_owned()],
+        },
+        title: "Delete the bad Version".to_owned(),
+        word,
+        address: "127.0.0.1:7233".to_owned(),
+        namespace: "prod".to_owned(),
+        terms: Default::default(),
+        ballot: Default::default(),
+    }
+}
+
 /// Asks one question at the terminal and writes the reply to a file: the terminal may be gone by then.
 #[test]
 #[ignore = "runs inside of a pseudo-terminal"]
@@ -29,20 +48,7 @@ fn asks_at_the_terminal() {
     let Some(answer) = env::var_os(ANSWER) else {
         return;
     };
-    let asking = Asking {
-        question: 1,
-        place: place(),
-        what: Question::Changes {
-            equivalents: Vec::new(),
-            changes: vec!["delete orders:bad".to_owned()],
-        },
-        title: "Delete the bad Version".to_owned(),
-        word: env::var(WORD).ok(),
-        address: "127.0.0.1:7233".to_owned(),
-        namespace: "prod".to_owned(),
-        terms: Default::default(),
-        ballot: Default::default(),
-    };
+    let asking = question(1, env::var(WORD).ok());
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
     let reply = runtime.block_on(async {
         // As the program does: a closed terminal must not end the process.
@@ -55,6 +61,45 @@ fn asks_at_the_terminal() {
             .await
     });
     std::fs::write(answer, format!("{reply:?}")).expect("a file");
+}
+
+/// Asks one question that is answered elsewhere while its prompt is open, then another one.
+#[test]
+#[ignore = "runs inside of a pseudo-terminal"]
+fn asks_twice_at_the_terminal() {
+    let Some(answer) = env::var_os(ANSWER) else {
+        return;
+    };
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    let replies = runtime.block_on(async {
+        let ui = Ui::from_environment(Colours::Never);
+        let terminal = TerminalOperator::new(ui.clone(), Witness::rehearsed("alice"));
+        let desk = Desk::new(Clock::real());
+        let together = Together {
+            terminal: &terminal,
+            desk: &desk,
+        };
+        let first = question(1, env::var(WORD).ok());
+        let elsewhere = async {
+            tokio::time::sleep(Duration::from_millis(1500)).await;
+            let submission = Submission {
+                question: 1,
+                answer: Answer::No,
+                word: None,
+                note: String::new(),
+                form: Default::default(),
+                witness: Witness::rehearsed("bob"),
+            };
+            // Nothing writes it down here, so nothing says that it was.
+            let left = tokio::time::timeout(Duration::from_millis(100), desk.answer(submission));
+            assert!(left.await.is_err());
+        };
+        let (reply, ()) = tokio::join!(together.ask(&first), elsewhere);
+        tokio::time::sleep(Duration::from_millis(500)).await;
+        ui.line(runbook::ui::Tone::Plain, "between the questions");
+        [reply, together.ask(&question(2, None)).await]
+    });
+    std::fs::write(answer, format!("{replies:?}")).expect("a file");
 }
 
 /// Draws a step at work and its end.
@@ -173,6 +218,39 @@ fn a_person_agrees_declines_or_interrupts() {
     assert_eq!(ask(None, types(go_on, &["\r"])), no);
     assert_eq!(ask(None, types(go_on, &["\u{1b}"])), no);
     assert_eq!(ask(None, types(go_on, &["\u{3}"])), "Interrupted");
+}
+
+/// A prompt that waits for a key and is not asked any more must not take those of the next one.
+#[test]
+fn a_question_that_is_answered_elsewhere_gives_its_prompt_up() {
+    for word in [None, Some("good")] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let file = folder.path().join("reply");
+        let path = file.display().to_string();
+        let mut variables = vec![(ANSWER, path.as_str())];
+        variables.extend(word.map(|word| (WORD, word)));
+        let mut session = terminal("asks_twice_at_the_terminal", &variables);
+        let prompt = word.map_or("Go on?", |_| "Type good to go on:");
+        session.expect(prompt).expect("the first prompt");
+        session.expect("between the questions").expect("it goes on");
+        session.expect("Press Enter").expect("what to do");
+        session.send("\r").expect("keys");
+        session
+            .expect("delete orders:bad")
+            .expect("the second question");
+        session.expect("Go on?").expect("its prompt");
+        session.send("y\r").expect("keys");
+        session.expect(Eof).expect("an end");
+        let replies = read(&file);
+        assert!(
+            replies.starts_with("[No { by: Witness { name: \"bob\""),
+            "{replies}"
+        );
+        assert!(
+            replies.contains("Yes { by: Witness { name: \"alice\""),
+            "{replies}"
+        );
+    }
 }
 
 #[test]
