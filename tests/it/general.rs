@@ -385,10 +385,11 @@ fn no_secret_is_left_anywhere() {
     plan.args(["plan", "general.yaml", "--address", &stage.address]);
     all += &run(secret(plan), 0);
     all += &run(secret(stage.exec(&["--yes", "--output", "json"])), 1);
-    for flags in [&["--records"][..], &["--output", "json"], &[]] {
+    for flags in [&["--workflows"][..], &["--output", "json"], &[]] {
         let mut show = Stage::command(stage.folder.path());
         show.args(["show", "journal.jsonl"]).args(flags);
         let output = show.output().expect("show runs");
+        assert!(output.status.success(), "{output:?}");
         all += &String::from_utf8_lossy(&output.stdout);
         all += &String::from_utf8_lossy(&output.stderr);
     }
