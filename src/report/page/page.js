@@ -220,6 +220,8 @@
   // The served page: sections and rows come anew, at most once a second; what did not change stays as it is.
   const base = document.body.dataset.live;
   const say = (text) => { find("#live").textContent = text; };
+  // What somebody who listens has to know; that the page was refreshed is not.
+  const tell = (text) => { say(text); if (find("#told").textContent !== text) find("#told").textContent = text; };
   const get = async (path) => {
     const answer = await fetch(base + path, { credentials: "same-origin", cache: "no-store" });
     if (!answer.ok) throw new Error((await answer.text()) || "status " + answer.status);
@@ -236,15 +238,21 @@
       kept.add(part.id);
       const text = part.outerHTML;
       let now = old.get(part.id);
-      if (now && (part.id === "ledger" || before.get(part.id) === text)) {
+      if (now && before.get(part.id) === text) {
         // as it is
+      } else if (now && part.id === "ledger") {
+        // Rows come by themselves; what is printed is of the fragment.
+        find("#ledger-print").replaceWith(document.importNode(find("#ledger-print", part), true));
       } else {
         const open = now ? [...now.querySelectorAll("details")].map((one) => one.open) : [];
         const fresh = document.importNode(part, true);
         fresh.querySelectorAll("details").forEach((one, index) => { one.open = Boolean(open[index]); });
+        const stops = (within) => [...within.querySelectorAll("a, summary, button, input, pre, [tabindex]")];
+        const focused = now ? stops(now).indexOf(document.activeElement) : -1;
         if (now) now.replaceWith(fresh);
         else if (place) place.after(fresh);
         else main.prepend(fresh);
+        if (focused >= 0 && stops(fresh)[focused]) stops(fresh)[focused].focus({ preventScroll: true });
         now = fresh;
       }
       before.set(part.id, text);
@@ -264,7 +272,7 @@
   const news = async () => {
     if (busy) { again = true; return; }
     busy = true;
-    try { await refresh(); } catch (error) { say("Cannot refresh: " + error.message); }
+    try { await refresh(); } catch (error) { tell("Cannot refresh: " + error.message); }
     setTimeout(() => { busy = false; if (again) { again = false; news(); } }, 1000);
   };
   const answer = async (event) => {
@@ -284,7 +292,7 @@
       const text = await reply.text();
       status.textContent = text;
       status.className = reply.ok ? "answer-said good" : "answer-said bad";
-      say(text);
+      tell(text);
     } catch (error) {
       status.textContent = "Not known whether it arrived: " + error.message;
     }
@@ -295,9 +303,9 @@
     document.addEventListener("submit", answer);
     const stream = new EventSource(base + "/events");
     stream.addEventListener("records", news);
-    stream.addEventListener("gone", (event) => { stream.close(); say(event.data); });
-    stream.addEventListener("error", () => say("Not connected; trying again"));
-    stream.addEventListener("open", news);
+    stream.addEventListener("gone", (event) => { stream.close(); tell(event.data); });
+    stream.addEventListener("error", () => tell("Not connected; trying again"));
+    stream.addEventListener("open", () => { find("#told").textContent = ""; news(); });
   };
 
   const data = find("#ledger-data");
