@@ -13,7 +13,7 @@ use serde_json::Value;
 
 use super::docs::{rules, type_name};
 use super::words::{self, Words};
-use super::{diff_decisions, diff_notify, diff_queries, diff_steps};
+use super::{diff_decisions, diff_gates, diff_notify, diff_queries, diff_steps};
 use crate::runbook::{Bound, Check, Guards, Parameter, Runbook, Tolerance, guards};
 
 /// What a change means for operators; the order is that of danger.
@@ -382,7 +382,7 @@ fn compare_tolerance(changes: &mut Changes, old: &Tolerance, new: &Tolerance) {
             place = place.say(", row ").code(row);
         }
         let (old, new) = (tolerated(old, step, row), tolerated(new, step, row));
-        diff_steps::bounds(
+        diff_gates::bounds(
             changes,
             &place,
             "tolerated change of a count",

@@ -87,7 +87,12 @@ fn alternatives(old: &Expr, new: &Expr) -> Finds {
             (grown, _) => grown,
         };
     }
-    by_rest(&rest(&any_of(old), &any_of(new)))
+    let alternatives = rest(&any_of(old), &any_of(new));
+    match (alternatives.0.as_slice(), alternatives.1.as_slice()) {
+        // One of several is another: more or fewer by as much as that one.
+        ([one], [other]) if one != old || other != new => expressions(one, other),
+        _ => by_rest(&alternatives),
+    }
 }
 
 /// By what of a list of alternatives is gone and what came.
@@ -287,6 +292,11 @@ mod tests {
                 Finds::More,
             ),
             (either, "WorkflowId = 'y'", Finds::Fewer),
+            (
+                either,
+                "WorkflowType IN ('x', 'z') OR WorkflowId = 'y'",
+                Finds::More,
+            ),
             (
                 "WorkflowType = ${{ params.x }}",
                 "WorkflowType = ${{ params.y }}",

@@ -99,11 +99,13 @@ impl Difference {
             (0, 0) => {
                 format!("{noticed}; no safeguard is weaker, and no more Workflows are affected.")
             }
-            (0, wider) => format!("{noticed}, by {wider} of which more Workflows are affected."),
-            (weaker, 0) => format!("{noticed}, {weaker} of them to safeguards."),
+            (0, wider) => {
+                format!("{noticed}, among them {wider} by which more Workflows are affected.")
+            }
+            (weaker, 0) => format!("{noticed}, among them {weaker} to safeguards."),
             (weaker, wider) => {
                 format!(
-                    "{noticed}, {weaker} of them to safeguards; by {wider}, more Workflows are affected."
+                    "{noticed}, among them {weaker} to safeguards and {wider} by which more Workflows are affected."
                 )
             }
         }

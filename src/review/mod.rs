@@ -8,6 +8,7 @@
 mod annotations;
 mod diff;
 mod diff_decisions;
+mod diff_gates;
 mod diff_notify;
 mod diff_queries;
 mod diff_steps;

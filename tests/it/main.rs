@@ -11,6 +11,7 @@ mod rehearsal;
 mod selection;
 mod interrupt;
 mod command_line;
+mod review;
 mod crashes;
 mod stage;
 mod display;

@@ -472,6 +472,10 @@ impl Account<'_> {
             0 => String::new(),
             _ => format!("; {} cannot be rehearsed", count(broken as u64, "runbook")),
         };
+        if self.rows.is_empty() && broken > 0 {
+            text.line(Tone::Bad, invalid.trim_start_matches("; "));
+            return;
+        }
         match (failed, broken) {
             (0, 0) => text.line(Tone::Good, &format!("{of}: all ok")),
             (0, _) => text.line(Tone::Bad, &format!("{of}: ok{invalid}")),
