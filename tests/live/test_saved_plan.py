@@ -12,7 +12,7 @@ from steps import runbook, step
 from tool import FLAGSHIP
 
 WORLD = {"closing": False}
-ORDERS = ("--deployment-name", "orders", "--build-id", "safe", "--yes")
+RAMP = ("worker", "deployment", "set-ramping-version", "--deployment-name", "orders", "--yes")
 
 
 def counts(plan: dict) -> dict[str, dict[str, int]]:
@@ -63,19 +63,22 @@ def test_a_plan_is_refused_when_the_routing_moved_and_carried_out_once(world, to
     assert stat.S_IMODE((tool.folder / "plan.json").stat().st_mode) == 0o600
     book.unlink()
 
-    ramp = ("worker", "deployment", "set-ramping-version", *ORDERS)
-    ramped = temporal.run(*ramp, "--percentage", "5")
+    ramped = temporal.run(*RAMP, "--build-id", "safe", "--percentage", "5")
     assert ramped.code == 0, ramped
     refused = tool.run("exec", "plan.json", "--yes")
     assert refused.code == 4, refused
     assert "orders: Ramping" in refused.stderr and "orders:safe, 5 %" in refused.stderr, refused
     diff = tool.run("plan", "--diff", "plan.json", "--output", "json")
     assert diff.code == 4 and not diff.data()["within"], diff
-    unset = temporal.run(*ramp, "--delete")
+    # Which leaves a ramp of 0 %: it looks unset, and is not.
+    assert temporal.run(*RAMP, "--build-id", "safe", "--delete").code == 0
+    still = tool.run("exec", "plan.json", "--dry-run")
+    assert still.code == 4 and "orders:safe, 0 %" in still.stderr, str(still)
+    unset = temporal.run(*RAMP, "--delete")
     assert unset.code == 0, unset
 
     dry = tool.run("exec", "plan.json", "--dry-run")
-    assert dry.code == 0, dry
+    assert dry.code == 0, str(dry)
     done = tool.run("exec", "plan.json", "--yes", "--output", "json")
     assert done.code == 0, done
     outcomes = [json.loads(line)["body"]["kind"] for line in done.stdout.splitlines()]
