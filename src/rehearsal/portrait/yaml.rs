@@ -102,10 +102,10 @@ mod tests {
 
     #[test]
     fn short_things_are_on_a_line() {
-        let file = json!({ "a": { "b": [1, 2], "yes": "no", "c": [{ "type": "A", "n": 1.5 }] }, "e": {}, "t": "3h" });
+        let file = json!({ "a": { "b": [1, 2], "yes": "no", "c": [{ "type": "A", "size": 1.5 }] }, "e": {}, "t": "3h" });
         assert_eq!(
             text(&file),
-            "a:\n  b: [1, 2]\n  \"yes\": \"no\"\n  c:\n    - { type: A, n: 1.5 }\ne: {}\nt: \"3h\"\n"
+            "a:\n  b: [1, 2]\n  \"yes\": \"no\"\n  c:\n    - { type: A, size: 1.5 }\ne: {}\nt: \"3h\"\n"
         );
         assert_eq!(read(&text(&file)), file);
     }
