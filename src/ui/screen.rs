@@ -256,7 +256,10 @@ fn focus(steps: &[StepView], current: Option<&StepReport>) -> usize {
 }
 
 fn work(step: &StepReport, trail: &Trail, progress: &Progress) -> Option<Work> {
-    let total = step.total();
+    let total = match is_counted_out(step) {
+        true => step.claimed,
+        false => step.total(),
+    };
     if total == 0 || step.status.is_some() {
         return None;
     }
@@ -295,10 +298,20 @@ fn table(report: &Report, current: Option<&StepReport>) -> Option<TableView> {
     })
 }
 
+/// Whether a listing of it came to its end: rows whose Workflows only the look tells apart were counted at most
+/// before, and what was claimed is all that there was.
+fn is_counted_out(step: &StepReport) -> bool {
+    step.status.is_some() || step.iteration > 1
+}
+
 fn row_view(step: &StepReport, row: &str, planned: Option<u64>) -> RowView {
     let known = step.rows.iter().find(|known| known.row == row);
     let counts = known.map(|known| known.counts).unwrap_or_default();
-    let of = step.expected_rows.get(row).copied().or(planned);
+    let counted = step.expected_rows.get(row).copied().or(planned);
+    let of = match is_counted_out(step) {
+        true => counted.map(|_| counts.decided()),
+        false => counted,
+    };
     RowView {
         name: if row.is_empty() { "no row" } else { row }.to_owned(),
         counts,
