@@ -319,5 +319,7 @@
   } else if (base) {
     const stream = new EventSource(base + "events");
     stream.addEventListener("records", () => location.reload());
+    // Who has followed a link is not called back.
+    addEventListener("beforeunload", () => stream.close());
   }
 })();
