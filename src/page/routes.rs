@@ -270,9 +270,13 @@ fn folder_state(folder: &FilePath) -> Seen {
     let entries = std::fs::read_dir(folder).ok();
     let mut seen = Vec::new();
     for entry in entries.into_iter().flatten().flatten() {
-        if let Ok(facts) = entry.metadata() {
-            // What is written all the time is told of by its own page.
-            seen.push((entry.path(), u64::from(facts.is_file()), None, false));
+        let path = entry.path();
+        // What is written all the time is told of by its own page.
+        if path
+            .extension()
+            .is_some_and(|extension| extension == "jsonl")
+        {
+            seen.push((path, 0, None, false));
         }
     }
     seen.sort();

@@ -406,7 +406,7 @@ fn timeline(page: &Page<'_>, scale: Scale) -> Timeline {
             status: step.status.map_or("not ended", status_word).to_owned(),
             tone: tone(step.status),
             began: step.started.map(minute).unwrap_or_default(),
-            took: span(step.seconds),
+            took: span(step.seconds + going(step.began, scale.to)),
             times: match step.iteration {
                 0 => String::new(),
                 n => number(u64::from(n)),
@@ -425,6 +425,13 @@ fn timeline(page: &Page<'_>, scale: Scale) -> Timeline {
         ticks: scale.ticks(),
         lanes,
     }
+}
+
+/// Seconds that a step has run since it last began.
+fn going(began: Option<Timestamp>, now: Timestamp) -> f64 {
+    began.map_or(0.0, |began| {
+        now.duration_since(began).as_secs_f64().max(0.0)
+    })
 }
 
 fn said(step: &crate::report::model::StepReport) -> Vec<String> {
