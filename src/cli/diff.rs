@@ -11,7 +11,7 @@ use crate::ui::Ui;
 /// Compares what the two files mean: formatting, comments and the order of keys are no difference. Exit 0 where both
 /// are valid, whatever differs; with --exit-code 1 where an operator would notice a difference.
 ///
-///     git show main:recover.yaml | runbook diff - recover.yaml
+/// `git show main:recover.yaml | runbook diff - recover.yaml` compares with another revision.
 #[derive(Debug, clap::Args)]
 #[command(verbatim_doc_comment)]
 pub struct Arguments {

@@ -187,7 +187,7 @@ impl Desk {
         {
             return over(again(&now, vote, submission, *left));
         }
-        if !state.taker.as_ref().is_some_and(|taker| !taker.is_closed()) {
+        if state.taker.as_ref().is_none_or(|taker| taker.is_closed()) {
             return Turn::Wait;
         }
         if let Err(refusal) = check(&now, submission) {

@@ -102,28 +102,25 @@ impl Play {
     }
 
     fn settle(&mut self) {
-        loop {
-            let mut token = || true;
-            let mut room = Room {
-                slots: 8,
-                token: &mut token,
-                starved: false,
-            };
-            let effects = self.machine.next(self.now, &mut room);
-            for record in self.machine.take_outbox() {
-                self.desk.observe(&record);
-                self.records.push(record);
+        let mut token = || true;
+        let mut room = Room {
+            slots: 8,
+            token: &mut token,
+            starved: false,
+        };
+        let effects = self.machine.next(self.now, &mut room);
+        for record in self.machine.take_outbox() {
+            self.desk.observe(&record);
+            self.records.push(record);
+        }
+        match effects.into_iter().next() {
+            Some(Effect::Ask { question, word, .. }) => {
+                let asking = Asking::of(&self.machine, question, word, "a:7233", "prod");
+                let reply = self.desk.put(&asking.expect("it was asked"));
+                self.reply = Some((question, reply));
             }
-            match effects.into_iter().next() {
-                Some(Effect::Ask { question, word, .. }) => {
-                    let asking = Asking::of(&self.machine, question, word, "a:7233", "prod");
-                    let reply = self.desk.put(&asking.expect("it was asked"));
-                    self.reply = Some((question, reply));
-                    return;
-                }
-                Some(Effect::Finish(_)) | None => return,
-                Some(other) => panic!("{other:?}"),
-            }
+            Some(Effect::Finish(_)) | None => {}
+            Some(other) => panic!("{other:?}"),
         }
     }
 

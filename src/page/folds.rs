@@ -16,8 +16,11 @@ const AT_ONCE: usize = 10_000;
 #[derive(Clone, Default)]
 pub(super) struct Folds {
     /// The one that was asked for last at the end.
-    kept: Arc<Mutex<Vec<(PathBuf, Arc<Mutex<Fold>>)>>>,
+    kept: Arc<Mutex<Vec<Kept>>>,
 }
+
+/// A state file, and what was read of it.
+type Kept = (PathBuf, Arc<Mutex<Fold>>);
 
 struct Fold {
     follower: Follower,

@@ -192,7 +192,7 @@ pub fn does(action: &str, with: &Map<String, Value>) -> Words {
 /// This tool's words with names in backticks: the names are a file's.
 fn split_names(text: &str) -> Words {
     let parts: Vec<&str> = text.split('`').collect();
-    if parts.len() % 2 == 0 {
+    if parts.len().is_multiple_of(2) {
         return Words::default().code(text);
     }
     let pieces = parts

@@ -253,7 +253,7 @@ fn line<'a>(
         .questions
         .iter()
         .filter(|q| q.place.step == step.step);
-    let grants = answers.filter_map(|q| q.answer.as_ref()?.grants.get(row));
+    let mut grants = answers.filter_map(|q| q.answer.as_ref()?.grants.get(row));
     RowLine {
         step: &step.step,
         row,
@@ -262,7 +262,7 @@ fn line<'a>(
         target: ask.and_then(|ask| Some(ask.target.as_ref()?.to_string())),
         query: ask.map_or("", |ask| &ask.query),
         condition: ask.map_or("", |ask| &ask.condition),
-        granted: grants.last().copied(),
+        granted: grants.next_back().copied(),
         counts,
         reasons,
     }
