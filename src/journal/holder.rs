@@ -24,7 +24,7 @@ pub struct Holder {
     pub host: String,
     /// Process id there.
     pub pid: u32,
-    /// User name, or `uid N`.
+    /// User name: `$USER`, else the name in `/etc/passwd`, else `uid N`.
     pub user: String,
     /// User id; none in the note of an older version of this tool.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -74,9 +74,8 @@ impl Holder {
 
 /// The user `uid` of this machine at the other end of a socket; the name is that of `/etc/passwd`, else `uid N`.
 pub fn peer(uid: u32) -> Witness {
-    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
     let account = Account {
-        name: user_name(&passwd, uid).unwrap_or_else(|| format!("uid {uid}")),
+        name: account_name(uid),
         uid: Some(uid),
     };
     Witness::local(&account, &host(), Through::Socket)
@@ -117,7 +116,13 @@ fn user() -> String {
     let named = |name| env::var(name).ok().filter(|value| !value.is_empty());
     named("USER")
         .or_else(|| named("LOGNAME"))
-        .unwrap_or_else(|| format!("uid {}", uid()))
+        .unwrap_or_else(|| account_name(uid()))
+}
+
+/// As `/etc/passwd` has it, else `uid N`.
+fn account_name(uid: u32) -> String {
+    let passwd = fs::read_to_string("/etc/passwd").unwrap_or_default();
+    user_name(&passwd, uid).unwrap_or_else(|| format!("uid {uid}"))
 }
 
 /// The lock on a journal file, for as long as the value (or the process) lives.

@@ -30,7 +30,8 @@ pub fn question_in_short(question: &Question) -> String {
             format!("go on with row {row} though {} unproven", are(*n))
         }
         Question::Manual { instructions, .. } => {
-            format!("do by hand: {}", instructions.lines().next().unwrap_or(""))
+            let first = instructions.lines().next().unwrap_or("");
+            format!("do by hand: {}", first.trim_end_matches('.'))
         }
         Question::Command { line, .. } => format!("run {line}"),
     }

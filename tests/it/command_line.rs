@@ -131,6 +131,10 @@ impl Home {
             (r"process \d+".to_owned(), "process PID"),
             (r"\bby \S+( \d+)? on \S+".to_owned(), "by USER on HOST"),
             (
+                r"\bbroken: \S+( \d+)? on \S+,".to_owned(),
+                "broken: USER on HOST,",
+            ),
+            (
                 r"(Yes, )?by (uid \d+|root|\w+) by a flag".to_owned(),
                 "by USER by a flag",
             ),

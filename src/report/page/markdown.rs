@@ -459,7 +459,7 @@ fn troubled(page: &Page<'_>, workflows: &Workflows, text: &mut String) {
     if more > 0 {
         line(text, &format!("And {}.\n", count(more, "more Workflow")));
     }
-    let all = count(page.workflows as u64, "Workflow");
+    let all = count(page.claimed(), "Workflow");
     line(text, &format!("{all} in all; each of them:\n"));
     text.push_str(&fenced(&format!(
         "runbook show {} --workflows --output csv",

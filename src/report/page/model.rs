@@ -58,8 +58,15 @@ pub struct Page<'a> {
     pub lock: Option<&'a LockReport>,
     /// What can be done now, the likeliest first; nothing while somebody runs it.
     pub next: Vec<Next>,
-    /// Workflows in the ledger.
+    /// Entries of the ledger; a Workflow that a step gave back, and took again, has several.
     pub workflows: usize,
+}
+
+impl Page<'_> {
+    /// Workflows that its steps claimed and did not give back.
+    pub fn claimed(&self) -> u64 {
+        self.steps.iter().map(|step| step.claimed).sum()
+    }
 }
 
 /// How it ended, or how far it is.

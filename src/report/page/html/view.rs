@@ -335,7 +335,7 @@ fn tiles(page: &Page<'_>) -> Vec<Tile> {
     };
     let mut tiles = vec![Tile {
         name: "Workflows",
-        value: number(page.workflows as u64),
+        value: number(page.claimed()),
         tone: "plain",
     }];
     let optional = [
