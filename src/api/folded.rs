@@ -1,77 +1,25 @@
 //! A run as GetRun tells it: the fold of its journal, kept between calls so that each record is read once.
 //!
-//! A few runs are kept, the least recently asked for goes first. What is open, and who agreed to it, is told from the
-//! records alone; where the run is this process's own, its desk knows better ([`super::service`]).
+//! What is open, and who agreed to it, is told from the records alone; where the run is this process's own, its desk
+//! knows better ([`super::service`]).
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::path::Path;
 
 use jiff::Timestamp;
 
 use super::{v1, view};
-use crate::journal::{self, Follower, JournalError};
+use crate::journal;
 use crate::record::{Body, Place, Question, Record, Terms, Witness};
 use crate::report::{Report, question_in_short};
 use crate::runbook::Agreement;
 
-/// Runs that are kept.
-const KEPT: usize = 8;
-/// Records that are read at a time.
-const BATCH: usize = 1000;
-
 /// The runs that were asked for last.
-#[derive(Default)]
-pub(super) struct Folds(Mutex<Vec<(PathBuf, Arc<Mutex<Folded>>)>>);
-
-impl Folds {
-    /// Does something with the fold of a run, as its journal is now. Blocks.
-    ///
-    /// # Errors
-    /// Where the journal cannot be read.
-    pub(super) fn with<T>(
-        &self,
-        path: &Path,
-        work: impl FnOnce(&Folded) -> T,
-    ) -> Result<T, JournalError> {
-        let fold = self.take(path)?;
-        let mut fold = fold.lock().unwrap_or_else(PoisonError::into_inner);
-        match fold.catch_up() {
-            Ok(()) => Ok(work(&fold)),
-            Err(error) => {
-                // A file that was moved and came back is read anew.
-                self.kept().retain(|(kept, _)| kept != path);
-                Err(error)
-            }
-        }
-    }
-
-    fn take(&self, path: &Path) -> Result<Arc<Mutex<Folded>>, JournalError> {
-        let mut kept = self.kept();
-        let found = kept.iter().position(|(kept, _)| kept == path);
-        let entry = match found {
-            Some(at) => kept.remove(at),
-            None => {
-                let fold = Folded::open(path)?;
-                (path.to_owned(), Arc::new(Mutex::new(fold)))
-            }
-        };
-        let fold = Arc::clone(&entry.1);
-        kept.push(entry);
-        if kept.len() > KEPT {
-            kept.remove(0);
-        }
-        Ok(fold)
-    }
-
-    fn kept(&self) -> std::sync::MutexGuard<'_, Vec<(PathBuf, Arc<Mutex<Folded>>)>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
+pub(super) type Folds = journal::Folds<Folded>;
 
 /// One run.
+#[derive(Default)]
 pub(super) struct Folded {
-    follower: Follower,
     report: Report,
     first: Option<Record>,
     last_seq: u64,
@@ -96,29 +44,7 @@ struct Vote {
     expires: Timestamp,
 }
 
-impl Folded {
-    fn open(path: &Path) -> Result<Self, JournalError> {
-        Ok(Self {
-            follower: Follower::open(path, 0)?,
-            report: Report::new(),
-            first: None,
-            last_seq: 0,
-            asked: BTreeMap::new(),
-            votes: Vec::new(),
-            answers: Vec::new(),
-        })
-    }
-
-    fn catch_up(&mut self) -> Result<(), JournalError> {
-        loop {
-            let records = self.follower.more(BATCH)?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            records.into_iter().for_each(|record| self.take_in(record));
-        }
-    }
-
+impl journal::Fold for Folded {
     fn take_in(&mut self, record: Record) {
         self.report.apply(&record);
         self.last_seq = record.seq;
@@ -180,7 +106,9 @@ impl Folded {
             self.first = Some(record);
         }
     }
+}
 
+impl Folded {
     /// The whole answer to GetRun.
     pub(super) fn view(&self, path: &Path, now: Timestamp) -> v1::GetRunResponse {
         let running = journal::running(path);

@@ -11,8 +11,9 @@ use clap::{Args, ValueEnum};
 
 use super::Exit;
 use super::runs::{refused, written};
-use super::show::{locate, read};
+use super::show::read;
 use crate::journal;
+use crate::page::located;
 use crate::report::Dossier;
 use crate::ui::{Tone, Ui};
 
@@ -56,7 +57,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Exit {
     if let Err(error) = read(&path, ui, |record| dossier.apply(record)) {
         return refused(&error, ui);
     }
-    let located = locate(&path, dossier.report());
+    let located = located(&path, dossier.report());
     let render = |out: &mut dyn io::Write| match arguments.format {
         DocumentFormat::Html => dossier.write_html(&located, out),
         DocumentFormat::Markdown => out.write_all(dossier.markdown(&located).as_bytes()),

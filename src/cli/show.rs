@@ -10,7 +10,8 @@ use clap::Args;
 use super::runs::{refused, written};
 use super::{Exit, Format};
 use crate::journal::{self, JournalError};
-use crate::report::{Layout, Located, Report, Workflows};
+use crate::page::located;
+use crate::report::{Layout, Report, Workflows};
 use crate::ui::Ui;
 
 /// Show what happened in a run.
@@ -56,7 +57,7 @@ fn show(arguments: &Arguments, ui: &Ui, format: Format) -> Result<Exit, JournalE
         None => {
             let mut report = Report::new();
             read(&path, ui, |record| report.apply(record))?;
-            let located = locate(&path, &report);
+            let located = located(&path, &report);
             match format {
                 Format::Json => ui.write_data(|out| report.write_json(&located, out)),
                 _ => ui.data(&report.text(&located, ui.out_style())),
@@ -87,19 +88,4 @@ pub fn read(
         ));
     }
     Ok(())
-}
-
-/// Where a run's journal is, and what to call it on a command line.
-pub fn locate(path: &Path, report: &Report) -> Located {
-    let id = crate::record::RunId(report.run.id.clone());
-    let shown = path.display().to_string();
-    let usual = journal::path_of(&id).is_ok_and(|usual| usual == path);
-    Located {
-        target: if usual { id.0 } else { shown.clone() },
-        path: shown,
-        holder: journal::running(path).map(|holder| {
-            let known = holder.map(|holder| holder.to_string());
-            known.unwrap_or_else(|| "somebody".to_owned())
-        }),
-    }
 }

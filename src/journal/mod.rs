@@ -10,6 +10,7 @@
 //! [`Holder::here`], because the kernel's lock may not reach across hosts.
 
 mod error;
+mod folds;
 mod follow;
 mod holder;
 mod lines;
@@ -26,6 +27,7 @@ use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 
 pub use error::{ErrorKind, JournalError};
+pub use folds::{Fold, Folds};
 pub use follow::Follower;
 pub use holder::{Holder, peer, running};
 pub use lines::{Records, Torn};

@@ -1,30 +1,19 @@
 //! What was read of each run: kept, so that a page that asks again reads only what is new.
 
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, PoisonError};
 
-use crate::journal::{self, Follower};
-use crate::record::RunId;
-use crate::report::{Dossier, Located};
-
-/// So many runs are kept; of more, the one that was asked for longest ago is read anew.
-const KEPT: usize = 8;
-/// Records that are read at a time.
-const AT_ONCE: usize = 10_000;
+use crate::journal;
+use crate::record::{Record, RunId};
+use crate::report::{Dossier, Located, Report};
 
 /// Cheap to clone; clones are one. All calls block.
 #[derive(Clone, Default)]
-pub(super) struct Folds {
-    /// The one that was asked for last at the end.
-    kept: Arc<Mutex<Vec<Kept>>>,
-}
+pub(super) struct Folds(journal::Folds<Dossier>);
 
-/// A state file, and what was read of it.
-type Kept = (PathBuf, Arc<Mutex<Fold>>);
-
-struct Fold {
-    follower: Follower,
-    dossier: Dossier,
+impl journal::Fold for Dossier {
+    fn take_in(&mut self, record: Record) {
+        self.apply(&record);
+    }
 }
 
 impl Folds {
@@ -34,61 +23,16 @@ impl Folds {
         path: &Path,
         show: impl FnOnce(&Dossier, &Located) -> T,
     ) -> Result<T, String> {
-        let fold = self.fold(path)?;
-        let mut fold = fold.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = fold.catch_up() {
-            self.forget(path);
-            return Err(error);
-        }
-        let located = located(path, &fold.dossier);
-        Ok(show(&fold.dossier, &located))
-    }
-
-    fn fold(&self, path: &Path) -> Result<Arc<Mutex<Fold>>, String> {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let known = kept.iter().position(|(known, _)| known == path);
-        let one = match known {
-            Some(index) => kept.remove(index),
-            None => {
-                let follower = Follower::open(path, 1).map_err(|error| error.to_string())?;
-                let fold = Fold {
-                    follower,
-                    dossier: Dossier::new(),
-                };
-                (path.to_owned(), Arc::new(Mutex::new(fold)))
-            }
-        };
-        let fold = Arc::clone(&one.1);
-        if kept.len() >= KEPT {
-            kept.remove(0);
-        }
-        kept.push(one);
-        Ok(fold)
-    }
-
-    fn forget(&self, path: &Path) {
-        let mut kept = self.kept.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.retain(|(known, _)| known != path);
+        let shown = self.0.with(path, |dossier| {
+            show(dossier, &located(path, dossier.report()))
+        });
+        shown.map_err(|error| error.to_string())
     }
 }
 
-impl Fold {
-    fn catch_up(&mut self) -> Result<(), String> {
-        loop {
-            let records = self
-                .follower
-                .more(AT_ONCE)
-                .map_err(|error| error.to_string())?;
-            if records.is_empty() {
-                return Ok(());
-            }
-            records.iter().for_each(|record| self.dossier.apply(record));
-        }
-    }
-}
-
-fn located(path: &Path, dossier: &Dossier) -> Located {
-    let id = RunId(dossier.report().run.id.clone());
+/// Where a run's journal is, what to call it on a command line, and who holds it.
+pub fn located(path: &Path, report: &Report) -> Located {
+    let id = RunId(report.run.id.clone());
     let shown = path.display().to_string();
     let usual = journal::path_of(&id).is_ok_and(|usual| usual == path);
     Located {

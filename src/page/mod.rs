@@ -18,6 +18,7 @@ use tokio::net::TcpListener;
 
 use door::Door;
 use folds::Folds;
+pub use folds::located;
 
 /// What somebody answered on a page.
 #[derive(Clone, Debug, PartialEq, Eq)]
