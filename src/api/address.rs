@@ -1,7 +1,8 @@
 //! Where a run is served: `unix:PATH`, or `HOST:PORT` with mutual TLS; and how others on this machine find it.
 //!
 //! A process that listens leaves its address beside the journal (`<journal>.listen`), for as long as it listens: `watch`,
-//! `approve` and `serve` read it there, whatever their environment is. It is believed only while the journal is held.
+//! `approve` and `serve` read it there, whatever their environment is. It is believed only while that process holds the
+//! journal: what a killed one left says nothing about whoever goes on.
 
 use std::ffi::OsString;
 use std::fmt;
@@ -9,7 +10,10 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::process;
 use std::str::FromStr;
+
+use crate::journal;
 
 /// Where a server listens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,7 +80,8 @@ pub(super) fn announce(journal: &Path, address: &Address) -> io::Result<Announce
         .mode(0o600)
         .open(&note)?;
     let announced = Announced { note };
-    writeln!(file, "{address}")?;
+    // Last: an address may hold a line break.
+    writeln!(file, "{address}\n{}", process::id())?;
     Ok(announced)
 }
 
@@ -86,10 +91,13 @@ impl Drop for Announced {
     }
 }
 
-/// The address beside a journal; none where no process listens, as far as that is known.
+/// Where the process that holds a journal listens; none where nobody holds it, or whoever does listens nowhere.
 pub fn announced(journal: &Path) -> Option<Address> {
     let text = fs::read_to_string(note_path(journal)).ok()?;
-    text.trim_end().parse().ok()
+    let (address, process) = text.trim_end().rsplit_once('\n')?;
+    let holder = journal::running(journal)??;
+    let theirs = process.parse() == Ok(holder.pid);
+    theirs.then(|| address.parse().ok())?
 }
 
 fn note_path(journal: &Path) -> PathBuf {
@@ -101,6 +109,7 @@ fn note_path(journal: &Path) -> PathBuf {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::journal::Journal;
 
     #[test]
     fn an_address_is_a_socket_or_a_host_and_a_port() {
@@ -134,11 +143,25 @@ mod tests {
     #[test]
     fn an_address_is_left_beside_a_journal_and_taken_away() {
         let folder = tempfile::tempdir().expect("a folder");
-        let journal = folder.path().join("rb-1.jsonl");
-        let address = Address::Unix("/run/x y.sock".into());
-        let note = announce(&journal, &address).expect("written");
-        assert_eq!(announced(&journal), Some(address));
+        let path = folder.path().join("rb-1.jsonl");
+        let journal = Journal::create(&path).expect("a journal");
+        let address = Address::Unix("/run/x y\nz.sock".into());
+        let note = announce(&path, &address).expect("written");
+        assert_eq!(announced(&path), Some(address.clone()));
         drop(note);
-        assert_eq!(announced(&journal), None);
+        assert_eq!(announced(&path), None);
+        let _note = announce(&path, &address).expect("written");
+        drop(journal);
+        assert_eq!(announced(&path), None, "nobody holds it");
+    }
+
+    #[test]
+    fn what_a_killed_process_left_is_not_the_address_of_whoever_goes_on() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("rb-1.jsonl");
+        let _journal = Journal::create(&path).expect("a journal");
+        let theirs = process::id() + 1;
+        fs::write(note_path(&path), format!("unix:/run/x.sock\n{theirs}\n")).expect("written");
+        assert_eq!(announced(&path), None);
     }
 }

@@ -1,5 +1,6 @@
 //! The other end: calls the service, and keeps a watch going when the connection breaks.
 
+use std::cmp::Ordering;
 use std::fmt;
 use std::fs;
 use std::path::PathBuf;
@@ -157,9 +158,13 @@ pub struct Watching {
 impl Watching {
     /// Begins with the next event.
     pub fn new(target: Target, request: v1::WatchRunRequest) -> Self {
+        let from_seq = request.from_seq.max(1);
         Self {
             target,
-            request,
+            request: v1::WatchRunRequest {
+                from_seq,
+                ..request
+            },
             stream: None,
             tries: 0,
         }
@@ -182,9 +187,6 @@ impl Watching {
             let broken = match self.one().await {
                 Ok(Some(event)) => {
                     self.tries = 0;
-                    if let Some(seq) = event.event.as_ref().and_then(seq_of) {
-                        self.request.from_seq = seq + 1;
-                    }
                     return Ok(Some(event));
                 }
                 // Only an `End` ends a watch, and whoever has it does not ask again.
@@ -218,14 +220,23 @@ impl Watching {
             return Ok(None);
         };
         let event = stream.next().await.transpose()?;
-        // A server that goes back to what was seen is not believed.
-        let seen = |event: &Event| seq_of(event).is_some_and(|seq| seq < self.request.from_seq);
-        match event {
-            Some(event) if event.event.as_ref().is_some_and(seen) => {
-                Err(Status::data_loss("the server sent a record twice"))
-            }
-            event => Ok(event),
+        let seq = event.as_ref().and_then(|event| event.event.as_ref());
+        if let Some(seq) = seq.and_then(seq_of) {
+            self.request.from_seq = after(seq, self.request.from_seq)?;
         }
+        Ok(event)
+    }
+}
+
+/// The number after `seq`, where that is the one that was to come: a server that goes back to what was seen, or leaves
+/// something out, is not believed.
+fn after(seq: u64, due: u64) -> Result<u64, Status> {
+    match seq.cmp(&due) {
+        Ordering::Equal => Ok(seq.saturating_add(1)),
+        Ordering::Less => Err(Status::data_loss("the server sent a record twice")),
+        Ordering::Greater => Err(Status::data_loss(format!(
+            "the server left out what comes before record {seq}: {due} was next"
+        ))),
     }
 }
 
@@ -234,5 +245,21 @@ fn seq_of(event: &Event) -> Option<u64> {
     match event {
         Event::Record(record) => Some(record.seq),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn records_are_taken_one_after_the_other_and_not_otherwise() {
+        let said = |seq, due| after(seq, due).map_err(|status| status.message().to_owned());
+        assert_eq!(said(7, 7), Ok(8));
+        assert_eq!(said(u64::MAX, u64::MAX), Ok(u64::MAX));
+        let twice = Err("the server sent a record twice".to_owned());
+        assert_eq!(said(6, 7), twice);
+        let left_out = said(9, 7).expect_err("8 is missing");
+        assert!(left_out.contains("record 9: 7 was next"), "{left_out}");
     }
 }

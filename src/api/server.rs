@@ -206,8 +206,11 @@ fn router(mut transport: Transport, service: Service) -> Result<Router, String> 
 fn bind(address: &Address) -> Result<(Listener, Option<Socket>, Address), String> {
     match address {
         Address::Unix(path) => {
-            let (listener, socket) = socket::bind(path)?;
-            Ok((Listener::Unix(listener), Some(socket), address.clone()))
+            // Whoever reads it beside the journal may stand elsewhere.
+            let path = std::path::absolute(path)
+                .map_err(|error| format!("cannot listen on {}: {error}", path.display()))?;
+            let (listener, socket) = socket::bind(&path)?;
+            Ok((Listener::Unix(listener), Some(socket), Address::Unix(path)))
         }
         Address::Tcp(wanted) => {
             let cannot = |error: io::Error| format!("cannot listen on {wanted}: {error}");

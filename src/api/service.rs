@@ -134,8 +134,8 @@ impl Service {
                 .await;
         }
         if journal::running(&found.path).is_some() {
-            let mut run = self.elsewhere(&found).await?;
-            let mut request = Request::new(request);
+            let (mut run, run_id) = self.elsewhere(&found).await?;
+            let mut request = Request::new(v1::AnswerQuestionRequest { run_id, ..request });
             identity::send_for(&mut request, &witness);
             return Ok(run.answer_question(request).await?.into_inner());
         }
@@ -194,25 +194,27 @@ impl Service {
             let message = format!("nobody carries run {id} out: there is nothing to stop");
             return Err(Status::failed_precondition(message));
         }
-        let mut run = self.elsewhere(&found).await?;
-        let mut request = Request::new(v1::StopRunRequest {
-            run_id: id.to_owned(),
-        });
+        let (mut run, run_id) = self.elsewhere(&found).await?;
+        let mut request = Request::new(v1::StopRunRequest { run_id });
         identity::send_for(&mut request, &witness);
         run.stop_run(request).await?;
         Ok(())
     }
 
-    /// The process that carries a run out, where it listens on this machine.
-    async fn elsewhere(&self, found: &Found) -> Result<client::Client, Status> {
+    /// The process that carries a run out, where it listens on this machine, and what it calls the run: here it may have
+    /// been found by its file's name.
+    async fn elsewhere(&self, found: &Found) -> Result<(client::Client, String), Status> {
         let holder = journal::running(&found.path).flatten();
         let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
         match address::announced(&found.path) {
             Some(at @ super::Address::Unix(_)) => {
                 let target = client::Target::plain(at.clone());
-                client::connect(&target).await.map_err(|why| {
+                let client = client::connect(&target).await.map_err(|why| {
                     Status::unavailable(format!("{who} listens on {at}, but: {why}"))
-                })
+                })?;
+                let path = found.path.clone();
+                let run = blocking(move || Ok(journal::read(&path)?.run().0.clone()));
+                Ok((client, run.await?))
             }
             Some(at) => Err(Status::failed_precondition(format!(
                 "the run is carried out by {who}, which listens on {at}: answer there"

@@ -147,8 +147,7 @@ async fn clerk(arguments: &Arguments, ui: &Ui) -> Result<Clerk, Exit> {
     let path = journal::find(&arguments.run).map_err(|error| session::refused(&error, ui))?;
     let records = journal::read(&path).map_err(|error| session::refused(&error, ui))?;
     let id = records.run().0.clone();
-    let listens = announced(&path).filter(|_| journal::running(&path).is_some());
-    if let Some(address @ Address::Unix(_)) = listens {
+    if let Some(address @ Address::Unix(_)) = announced(&path) {
         return called(Target::plain(address), id).await;
     }
     Ok(Clerk::Here(Service::new(Runs::File(path)), id))

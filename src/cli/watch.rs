@@ -112,8 +112,7 @@ async fn events(arguments: &Arguments, ui: &Ui) -> Result<(Events, Located), Exi
         Err(error) => return Err(session::refused(&error, ui)),
     };
     let located = session::located(&path, &run);
-    let listens = announced(&path).filter(|_| journal::running(&path).is_some());
-    if let Some(address @ Address::Unix(_)) = listens {
+    if let Some(address @ Address::Unix(_)) = announced(&path) {
         let watching = Watching::new(Target::plain(address), request(run.0));
         return Ok((watching.events(), located));
     }
@@ -134,6 +133,12 @@ struct Shown<'a> {
 impl Shown<'_> {
     fn record(&mut self, record: &v1::Record) -> Result<(), Exit> {
         if self.output == Output::Json {
+            // A line of JSON holds none of these; another server than this tool's may send anything.
+            if record.json.contains(char::is_control) {
+                let why = format!("what came as record {} is no line of JSON", record.seq);
+                self.ui.close();
+                return Err(session::failed(&why, self.ui));
+            }
             let line = format!("{}\n", record.json);
             let written = self.ui.write_data(|out| out.write_all(line.as_bytes()));
             printed(written, self.ui)?;

@@ -99,8 +99,8 @@ impl Witness {
         }
     }
 
-    /// Whether both are one person, as far as that can be told. In doubt they are: `alice`, `Alice` and
-    /// `alice@example.com` are one, and so are two names of one user id on one host.
+    /// Whether both are one person, as far as that can be told. In doubt they are: `alice`, `Alice`,
+    /// `alice@example.com` and `spiffe://example.com/alice` are one, and so are two names of one user id on one host.
     pub fn is_same_person(&self, other: &Self) -> bool {
         let same_user = self.from.starts_with("uid ") && self.from == other.from;
         same_user || self.person() == other.person()
@@ -111,9 +111,20 @@ impl Witness {
         self.person().is_empty()
     }
 
-    /// The name without what only says where it is known: `alice@example.com` and `EXAMPLE\alice` are `alice`.
+    /// The name without what only says where it is known: `alice@example.com`, `alice+pager@example.com`, `EXAMPLE\alice`
+    /// and `spiffe://example.com/team/alice` are `alice`.
     fn person(&self) -> String {
-        let name = self.name.split('@').next().unwrap_or_default();
+        let name = self.name.trim();
+        // A URI has the name last.
+        let name = match name.split_once("://") {
+            Some((_, path)) => path.trim_end_matches('/').rsplit('/').next(),
+            None => name.strip_prefix("mailto:").or(Some(name)),
+        };
+        let name = name.unwrap_or_default();
+        let name = match name.split_once('@') {
+            Some((mailbox, _)) => mailbox.split('+').next().unwrap_or_default(),
+            None => name,
+        };
         let name = name.rsplit('\\').next().unwrap_or_default();
         name.trim().to_lowercase()
     }
@@ -150,10 +161,21 @@ mod tests {
             " alice",
             "alice@example.com",
             "EXAMPLE\\alice",
+            "alice+pager@example.com",
+            "mailto:alice@example.com",
+            "spiffe://example.com/ops/alice",
+            "https://example.com/Alice/",
         ] {
             assert!(alice.is_same_person(&named(same, "10.0.0.1:999")), "{same}");
         }
-        for other in ["bob", "alice2", "bob@alice", "al ice"] {
+        for other in [
+            "bob",
+            "alice2",
+            "bob@alice",
+            "al ice",
+            "alice+bob",
+            "spiffe://alice/bob",
+        ] {
             assert!(
                 !alice.is_same_person(&named(other, "10.0.0.1:999")),
                 "{other}"

@@ -8,7 +8,9 @@ use futures::StreamExt as _;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use runbook::api::client::{Client, ClientFiles, Target, Watching, connect};
 use runbook::api::v1::{self, watch_run_response::Event};
-use runbook::api::{Address, Bound, Feed, Listen, Own, Runs, Server, ServerFiles};
+use runbook::api::{
+    Address, Bound, Feed, Listen, Own, Runs, Server, ServerFiles, Service, announced,
+};
 use runbook::clock::Clock;
 use runbook::desk::Desk;
 use runbook::journal::Journal;
@@ -125,7 +127,11 @@ struct Pretended {
 
 impl Pretended {
     fn new(folder: &Path) -> Self {
-        let (mut journal, path) = journal_in(folder, RUN);
+        Self::in_file(folder, RUN)
+    }
+
+    fn in_file(folder: &Path, name: &str) -> Self {
+        let (mut journal, path) = journal_in(folder, name);
         journal.append(&[opened(RUN)]).expect("written");
         let (mut feed, desk) = (Feed::default(), Desk::new(Clock::real()));
         feed.record(&opened(RUN));
@@ -638,6 +644,57 @@ async fn serve_hands_answers_and_stops_on_to_the_runs_own_process() {
     drop(signals);
     server.stop();
     run.end();
+}
+
+/// A page names a run by its file, which `--state` may have called anything.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_that_was_found_by_its_files_name_is_handed_on_by_its_own() {
+    let folder = TempDir::new().expect("a folder");
+    let mut run = Pretended::in_file(folder.path(), "incident-7");
+    let pages = Service::new(Runs::Folder(folder.path().to_owned()));
+    let desk = run.desk.clone();
+    let answers = async {
+        let mut changes = desk.changes();
+        while desk.open().is_none() {
+            changes.changed().await.expect("the desk is there");
+        }
+        let no = v1::AnswerQuestionRequest {
+            run_id: "incident-7".to_owned(),
+            ..answer(v1::Answer::No, "")
+        };
+        let answered = pages.answer(no, Witness::rehearsed("carol")).await;
+        answered.expect("handed on").answered.expect("it stands")
+    };
+    let (by, _) = in_time(futures::future::join(ask(&mut run), answers)).await;
+    assert_eq!(by.name, "carol");
+    run.end();
+}
+
+/// `--listen=unix:x.sock` is told to processes that stand in other folders.
+#[test]
+fn a_socket_is_told_of_by_its_whole_path() {
+    let folder = TempDir::new().expect("a folder");
+    let here = std::env::current_dir().expect("a folder");
+    let up = "../".repeat(here.components().count() - 1);
+    let below = folder.path().strip_prefix("/").expect("from the root");
+    let relative = Path::new(&up).join(below).join("s.sock");
+    let (mut journal, path) = journal_in(folder.path(), RUN);
+    journal.append(&[opened(RUN)]).expect("written");
+    let own = Own {
+        run: RunId(RUN.to_owned()),
+        path: path.clone(),
+        feed: Feed::default(),
+        desk: Desk::new(Clock::real()),
+    };
+    let listen = Listen {
+        address: Address::Unix(relative.clone()),
+        tls: None,
+    };
+    let server = serve(&listen, Runs::Own(own));
+    let whole = Address::Unix(here.join(relative));
+    assert_eq!(server.address(), &whole);
+    assert_eq!(announced(&path), Some(whole));
+    server.stop();
 }
 
 #[test]
