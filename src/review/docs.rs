@@ -13,7 +13,7 @@ use super::escape::{code, fence, inline};
 use super::flow;
 use super::words::{self, Words};
 use crate::equivalent::{self, At};
-use crate::runbook::{Decision, Parameter, ParameterType, Runbook};
+use crate::runbook::{Decision, Event, Notify, Parameter, ParameterType, Runbook};
 
 /// Where a command by hand goes: filled in by whoever runs it.
 pub(super) const HERE: At<'static> = At {
@@ -401,13 +401,7 @@ fn ending(page: &mut Page, runbook: &Runbook) {
         ));
     }
     if let Some(notify) = &runbook.notify {
-        let events: Vec<&str> = notify.on.iter().map(|event| event.name()).collect();
-        left.push(format!(
-            "A program is told when a run is {}: {}. It is run unasked, for at most {}.",
-            events.join(", "),
-            code(&notify.argv.join(" ")),
-            notify.timeout
-        ));
+        left.push(told(notify));
     }
     if runbook.lock.is_some() {
         left.push("The lock is kept until a run succeeds; `runbook unlock` breaks it.".to_owned());
@@ -415,6 +409,24 @@ fn ending(page: &mut Page, runbook: &Runbook) {
     left.push("`runbook show RUN --workflows` lists each Workflow that was touched, skipped or refused, with the reason.".to_owned());
     page.paragraph("What is left then:");
     page.list(&left);
+}
+
+fn told(notify: &Notify) -> String {
+    let when: Vec<&str> = notify.on.iter().map(|event| stops(*event)).collect();
+    format!(
+        "A program is told when a run {}: {}. It is run unasked, for at most {}.",
+        when.join(", "),
+        code(&words::told(notify)),
+        notify.timeout
+    )
+}
+
+fn stops(event: Event) -> &'static str {
+    match event {
+        Event::Parked => "is parked",
+        Event::Failed => "has failed",
+        Event::Finished => "has finished",
+    }
 }
 
 /// What an argument holds, for a list.

@@ -11,10 +11,10 @@ use serde_json::{Map, Value};
 use super::escape::{code, one_line, within};
 use crate::catalog::{self, Effect, Subject};
 use crate::decision::Call;
-use crate::report::duration;
+use crate::report::{duration, shell_word};
 use crate::runbook::{
-    Bound, Classify, Decision, HitPolicy, Row, Runbook, Step, StepBody, Strategy, TaskCondition,
-    Unmatched,
+    Bound, Classify, Decision, HitPolicy, Notify, Row, Runbook, Step, StepBody, Strategy,
+    TaskCondition, Unmatched,
 };
 use crate::template;
 
@@ -117,6 +117,19 @@ pub fn value(value: &Value) -> String {
         Value::String(text) => text.clone(),
         other => other.to_string(),
     }
+}
+
+/// The program that is told how a run stands, as a shell would take it, with the variables that it is given.
+pub fn told(notify: &Notify) -> String {
+    let env = notify.env.iter();
+    let env = env.map(|(name, word)| format!("{name}={}", shell_word(word)));
+    let inherited = notify
+        .inherit
+        .iter()
+        .map(|name| format!("{name}=\"${name}\""));
+    let argv = notify.argv.iter().map(|word| shell_word(word).into_owned());
+    let words: Vec<String> = env.chain(inherited).chain(argv).collect();
+    words.join(" ")
 }
 
 /// A limit.

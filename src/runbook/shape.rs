@@ -60,7 +60,8 @@ pub(super) struct File {
     /// a dry run or a rehearsal. It reads one JSON object from its standard input and the same from the environment:
     /// RUNBOOK_EVENT (`parked`, `failed`, `finished`), RUNBOOK_RUN, RUNBOOK_NAME, RUNBOOK_TITLE, RUNBOOK_STATUS,
     /// RUNBOOK_STEP, RUNBOOK_REASON, RUNBOOK_STATE (the state file), RUNBOOK_RESUME (a command line), RUNBOOK_ADDRESS
-    /// and RUNBOOK_NAMESPACE.
+    /// and RUNBOOK_NAMESPACE. RUNBOOK_STATUS is `parked`, `halted`, `succeeded`, or `broken` where the state file could
+    /// not be written any more (the disk is full, somebody took the file away); that is an event `failed`, too.
     pub(super) notify: Option<Notify>,
     /// List Filters by name, to be inserted into others as one condition.
     #[serde(default)]

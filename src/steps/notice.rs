@@ -49,36 +49,52 @@ impl Machine {
     /// # Errors
     /// Where a text of `notify` cannot be evaluated.
     pub fn notice(&self, finish: &Finish, at: &Whereabouts) -> Result<Option<Notice>, EvalError> {
-        let event = match finish {
-            Finish::Succeeded => Event::Finished,
-            Finish::Halted => Event::Failed,
-            Finish::Parked => Event::Parked,
+        let (event, status) = match finish {
+            Finish::Succeeded => (Event::Finished, "succeeded"),
+            Finish::Halted => (Event::Failed, "halted"),
+            Finish::Parked => (Event::Parked, "parked"),
             Finish::Interrupted | Finish::Refused => return Ok(None),
         };
-        let notify = self.runbook.notify.as_ref();
-        let Some(notify) = notify.filter(|it| it.on.contains(&event) && !self.dry) else {
-            return Ok(None);
+        let (step, message) = self.blame(event);
+        let reason = match message.is_empty() {
+            true => self.state.why.clone(),
+            false => message,
         };
-        let command = self.told(notify, &self.facts(event, at))?;
-        let mask = Mask::of(self.state.parameters.secrets());
-        let sealed = Sealed { command, mask };
-        Ok(Some(Notice { event, sealed }))
+        self.notice_of(event, (status, &step, &reason), at)
     }
 
-    fn facts(&self, event: Event, at: &Whereabouts) -> IndexMap<&'static str, String> {
+    /// Whom to tell that nothing can be written down any more, so that nothing further was done. No record says
+    /// this; somebody is to hear of it all the same.
+    ///
+    /// # Errors
+    /// Where a text of `notify` cannot be evaluated.
+    pub fn notice_broken(&self, why: &str, at: &Whereabouts) -> Result<Option<Notice>, EvalError> {
+        let step = self.current_place().map(|place| place.step);
+        let step = step.unwrap_or_default();
+        self.notice_of(Event::Failed, ("broken", &step, why), at)
+    }
+
+    /// The step that a run stands at, with what is wrong with it.
+    fn blame(&self, event: Event) -> (String, String) {
+        if event == Event::Finished {
+            return (String::new(), String::new());
+        }
         // Without its lock a run halts for that, whatever a step said before.
         let by_step = event == Event::Failed && self.memory.lock.lost.is_none();
         let blamed = self.state.blamed.clone().filter(|_| by_step);
         let place = self.current_place().map(|place| place.step);
-        let (step, message) = blamed.unwrap_or_else(|| (place.unwrap_or_default(), String::new()));
-        let status = match event {
-            Event::Parked => "parked",
-            Event::Failed => "halted",
-            Event::Finished => "succeeded",
-        };
-        let reason = match message.is_empty() {
-            true => self.state.why.clone(),
-            false => message,
+        blamed.unwrap_or_else(|| (place.unwrap_or_default(), String::new()))
+    }
+
+    fn notice_of(
+        &self,
+        event: Event,
+        (status, step, reason): (&str, &str, &str),
+        at: &Whereabouts,
+    ) -> Result<Option<Notice>, EvalError> {
+        let notify = self.runbook.notify.as_ref();
+        let Some(notify) = notify.filter(|it| it.on.contains(&event) && !self.dry) else {
+            return Ok(None);
         };
         let texts = [
             ("event", event.name()),
@@ -86,17 +102,18 @@ impl Machine {
             ("name", &self.runbook.name),
             ("title", &self.runbook.title),
             ("status", status),
-            ("step", if event == Event::Finished { "" } else { &step }),
-            ("reason", &reason),
+            ("step", step),
+            ("reason", reason),
             ("state", &at.state),
             ("resume", &at.resume),
             ("address", &at.address),
             ("namespace", &at.namespace),
         ];
-        texts
-            .map(|(name, text)| (name, text.to_owned()))
-            .into_iter()
-            .collect()
+        let facts = texts.map(|(name, text)| (name, text.to_owned()));
+        let command = self.told(notify, &facts.into_iter().collect())?;
+        let mask = Mask::of(self.state.parameters.secrets());
+        let sealed = Sealed { command, mask };
+        Ok(Some(Notice { event, sealed }))
     }
 
     fn told(

@@ -59,10 +59,16 @@ impl Home {
     }
 
     fn exec(&self, notify: &str, more: &[&str]) -> Output {
-        std::fs::write(self.path().join("look.yaml"), runbook(notify)).expect("written");
+        self.execute(&runbook(notify), &[env!("CARGO_BIN_EXE_runbook")], more)
+    }
+
+    /// With the program and what stands before it.
+    fn execute(&self, text: &str, program: &[&str], more: &[&str]) -> Output {
+        std::fs::write(self.path().join("look.yaml"), text).expect("written");
         let state = self.path().join("run.jsonl");
         let _ = std::fs::remove_file(&state);
-        Command::new(env!("CARGO_BIN_EXE_runbook"))
+        Command::new(program[0])
+            .args(&program[1..])
             .args([
                 "exec",
                 "look.yaml",
@@ -155,6 +161,175 @@ fn it_is_told_only_what_it_is_for_and_nothing_of_a_dry_run() {
     assert!(!home.path().join("told").exists());
     home.exec("{ argv: [touch, told] }", &["--dry-run"]);
     assert!(!home.path().join("told").exists());
+}
+
+/// A step that takes the run's own state file away.
+fn breaks(notify: &str) -> String {
+    let asked = "steps:\n";
+    let mover = "steps:\n  - id: breaks\n    action: command.run\n    \
+                 with: { argv: [mv, run.jsonl, elsewhere.jsonl], effect: idempotent }\n";
+    runbook(notify).replace(asked, mover)
+}
+
+const TELLS: &str = "{ argv: [sh, -c, 'cat > told.json; echo $TOKEN >&2; exit 3'], env: { TOKEN: '${{ params.token }}' }, on: [failed] }";
+
+#[test]
+fn a_state_file_that_is_taken_away_is_told_though_no_record_says_it() {
+    let home = Home::new();
+    let program = [env!("CARGO_BIN_EXE_runbook")];
+    let output = home.execute(&breaks(TELLS), &program, &["--yes"]);
+    let shown = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    let told: serde_json::Value = serde_json::from_str(&home.read("told.json")).expect(&shown);
+    assert_eq!(
+        (&told["event"], &told["status"]),
+        (&"failed".into(), &"broken".into())
+    );
+    let reason = told["reason"].as_str().expect("a reason");
+    assert!(reason.contains("the file was moved to "), "{reason}");
+    assert!(reason.contains("then: runbook resume "), "{reason}");
+    assert!(shown.contains("exit code 3: (secret token)"), "{shown}");
+    for text in [
+        &shown,
+        &home.read("told.json"),
+        &home.read("elsewhere.jsonl"),
+    ] {
+        assert!(!text.contains(SECRET), "{text}");
+    }
+
+    std::fs::remove_file(home.path().join("elsewhere.jsonl")).expect("removed");
+    let slow = breaks("{ argv: [sleep, '600'], timeout: 1s }");
+    let began = Instant::now();
+    let output = home.execute(&slow, &program, &["--yes"]);
+    let shown = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    assert!(shown.contains("longer than its timeout"), "{shown}");
+    assert!(began.elapsed() < Duration::from_secs(300));
+}
+
+#[test]
+fn a_full_disk_is_told() {
+    let home = Home::new();
+    // Of 512 bytes each: less than the first record takes. An ignored SIGXFSZ makes the write fail instead of
+    // killing the process.
+    let limited = [
+        "sh",
+        "-c",
+        "trap '' XFSZ; ulimit -f 8; exec \"$0\" \"$@\"",
+        env!("CARGO_BIN_EXE_runbook"),
+    ];
+    let text = format!("{}# {}\n", runbook(TELLS), "long ".repeat(2000));
+    let output = home.execute(&text, &limited, &[]);
+    let shown = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{shown}");
+    let told: serde_json::Value = serde_json::from_str(&home.read("told.json")).expect(&shown);
+    assert_eq!(told["status"], "broken");
+    let reason = told["reason"].as_str().expect("a reason");
+    assert!(
+        reason.starts_with("cannot write to the journal "),
+        "{reason}"
+    );
+    assert!(reason.contains("make room"), "{reason}");
+}
+
+fn parse(notify: &str) -> Runbook {
+    Runbook::parse("look.yaml", runbook(notify).as_bytes()).expect("a runbook")
+}
+
+#[test]
+fn a_reviewer_reads_who_is_told_and_what_it_is_given() {
+    let page = runbook::review::page(&parse(
+        "{ argv: [page, 'two words', '`<b>|@team'], on: [failed, parked], env: { TOKEN: '${{ params.token }}' }, inherit: [PAGER] }",
+    ));
+    let line = page.lines().find(|line| line.contains("is told when"));
+    insta::assert_snapshot!(line.expect("a line"));
+    let without = runbook("{ argv: [page] }").replace("notify: { argv: [page] }\n", "");
+    let without = Runbook::parse("look.yaml", without.as_bytes()).expect("a runbook");
+    assert!(!runbook::review::page(&without).contains("program is told"));
+}
+
+#[test]
+fn a_reviewer_sees_each_edit_of_who_is_told() {
+    let bare = runbook("{ argv: [page] }").replace("notify: { argv: [page] }\n", "");
+    let none = Runbook::parse("look.yaml", bare.as_bytes()).expect("a runbook");
+    let page = parse("{ argv: [page, a b] }");
+    let cases = [
+        (&none, &page),
+        (&page, &none),
+        (&page, &parse("{ argv: [page, a, b] }")),
+        (
+            &page,
+            &parse("{ argv: [page, a b], env: { T: '${{ params.token }}' } }"),
+        ),
+        (&page, &parse("{ argv: [page, a b], inherit: [T] }")),
+        (&page, &parse("{ argv: [page, a b], on: [parked] }")),
+        (&parse("{ argv: [page, a b], on: [parked] }"), &page),
+        (&page, &parse("{ argv: [page, a b], timeout: 1m }")),
+        (&page, &parse("{ argv: [page, '`</td>|@team\\e[2J'] }")),
+    ];
+    let mut lines = String::new();
+    for (old, new) in cases {
+        let difference = runbook::review::compare(old, new);
+        assert!(difference.matters());
+        for change in &difference.changes {
+            let (was, is) = (change.old.as_deref(), change.new.as_deref());
+            lines += &format!(
+                "{:?} {}: {}\n  - {}\n  + {}\n",
+                change.kind,
+                change.place.plain(),
+                change.what.plain(),
+                was.unwrap_or_default(),
+                is.unwrap_or_default()
+            );
+        }
+    }
+    insta::assert_snapshot!(lines);
+    let turned = parse("{ argv: [page, a b], on: [finished, failed, parked] }");
+    assert_eq!(runbook::review::compare(&page, &turned).changes, []);
+}
+
+#[test]
+fn a_hostile_text_of_it_stays_text_in_each_format() {
+    let home = Home::new();
+    let write = |name: &str, text: &str| {
+        std::fs::write(home.path().join(name), text).expect("written");
+    };
+    write("old.yaml", &runbook("{ argv: [page] }"));
+    write(
+        "new.yaml",
+        &runbook(
+            "{ argv: [\"::error::\\e[2J`<script>|@team\\n\"], env: { TOKEN: '${{ params.token }}' } }",
+        ),
+    );
+    for format in ["text", "markdown"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_runbook"))
+            .args(["diff", "old.yaml", "new.yaml", "--output", format])
+            .current_dir(home.path())
+            .env_clear()
+            .env("HOME", home.path())
+            .env("NO_COLOR", "1")
+            .env("RUNBOOK_PARAM_TOKEN", SECRET)
+            .stdin(Stdio::null())
+            .output()
+            .expect("the binary runs");
+        let shown = said(&output);
+        assert!(shown.contains("another program is run"), "{shown}");
+        assert!(
+            shown.contains("${{ params.token }}") || shown.contains("params.token"),
+            "{shown}"
+        );
+        assert!(
+            !shown.contains('\u{1b}') && !shown.contains(SECRET),
+            "{shown}"
+        );
+        assert!(!shown.lines().any(|line| line.starts_with("::")), "{shown}");
+        if format == "markdown" {
+            assert!(
+                !shown.contains("<script>") && !shown.contains("@team"),
+                "{shown}"
+            );
+        }
+    }
 }
 
 #[test]

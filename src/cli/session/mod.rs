@@ -16,7 +16,8 @@ use crate::record::{Record, RunId, Through};
 use crate::report::{Located, shell_word, write_json};
 use crate::run::kill::KillSwitch;
 use crate::run::{Broken, Display, Interrupts, Loop, Operator, Progress};
-use crate::steps::notice::Whereabouts;
+use crate::runbook::{EvalError, Event};
+use crate::steps::notice::{Notice, Whereabouts};
 use crate::steps::{Finish, Machine};
 use crate::temporal::Temporal;
 use crate::ui::{LiveDisplay, TerminalOperator, Tone, Ui};
@@ -148,11 +149,9 @@ impl Session<'_> {
         self.desk.iter().for_each(Desk::close);
         feed.close();
         ui.close();
-        let finish = ended.as_ref().ok().cloned();
+        let notice = notice(&machine, &ended, &whereabouts);
         let exit = conclude(ended, &display.live, &located, (dry, output), ui);
-        if let Some(finish) = finish {
-            tell(&machine, &finish, &whereabouts, &world, interrupts, ui).await;
-        }
+        tell(notice, &world, interrupts, ui).await;
         // Last: whoever watches may still be reading the end.
         server.into_iter().for_each(Server::stop);
         exit
@@ -260,22 +259,38 @@ fn conclude(
     }
 }
 
+/// Whom to tell how a run ended: of its journal, too, where nothing can be written into that any more.
+fn notice(
+    machine: &Machine,
+    ended: &Result<Finish, Broken>,
+    whereabouts: &Whereabouts,
+) -> Result<Option<Notice>, EvalError> {
+    match ended {
+        Ok(finish) => machine.notice(finish, whereabouts),
+        Err(Broken::Journal(error)) => {
+            machine.notice_broken(&format!("{error}; {}", error.hint()), whereabouts)
+        }
+        Err(Broken::Killed | Broken::Abandoned) => Ok(None),
+    }
+}
+
 /// Tells the program that the runbook names. What goes wrong with that is a warning; a signal ends the program, too.
 async fn tell(
-    machine: &Machine,
-    finish: &Finish,
-    whereabouts: &Whereabouts,
+    notice: Result<Option<Notice>, EvalError>,
     world: &World,
     mut interrupts: Interrupts,
     ui: &Ui,
 ) {
-    let notice = match machine.notice(finish, whereabouts) {
+    let notice = match notice {
         Ok(None) => return,
         Ok(Some(notice)) => notice,
         Err(error) => return ui.warning(&format!("`notify` was not run: {error}")),
     };
     let program = notice.sealed.command.argv[0].0.clone();
-    ui.draw(&[format!("Telling `{program}` that the run {}", said(finish))]);
+    ui.draw(&[format!(
+        "Telling `{program}` that the run {}",
+        said(notice.event)
+    )]);
     let problem = tokio::select! {
         biased;
         Some(_) = interrupts.recv() => Some("interrupted; it was ended".to_owned()),
@@ -287,11 +302,11 @@ async fn tell(
     }
 }
 
-fn said(finish: &Finish) -> &'static str {
-    match finish {
-        Finish::Succeeded => "finished",
-        Finish::Parked => "is parked",
-        Finish::Halted | Finish::Interrupted | Finish::Refused => "halted",
+fn said(event: Event) -> &'static str {
+    match event {
+        Event::Finished => "finished",
+        Event::Parked => "is parked",
+        Event::Failed => "failed",
     }
 }
 
