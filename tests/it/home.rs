@@ -1,9 +1,10 @@
 //! What surrounds the tool: the `temporal` CLI that starts it as an extension, shells that complete its words, its
 //! manual and its version. The built binaries, called as those call them; nothing of the user's is read.
 
+use std::collections::BTreeSet;
 use std::io::Read as _;
 use std::net::TcpListener;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
@@ -205,29 +206,243 @@ fn the_temporal_cli_completes_the_extension() {
     );
 }
 
+/// What bash has for a line, as the printed script answers it. `words` is the line as bash splits it (at `=`, `:` and
+/// `@`, too), `written` what of the last word it hands over.
+fn in_bash(home: &Path, line: &str, words: &[&str], written: &str) -> Vec<String> {
+    let script = "source <(runbook completions bash)\n\
+                  COMP_LINE=$1 written=$2; shift 2; COMP_WORDS=(\"$@\") COMP_CWORD=$(($# - 1)) COMP_TYPE=9\n\
+                  _runbook_complete runbook \"$written\" before\n\
+                  printf '%s\\n' \"${COMPREPLY[@]}\"\n";
+    let output = command("/bin/bash", home)
+        .env(
+            "PATH",
+            format!(
+                "{}:/usr/bin:/bin",
+                Path::new(RUNBOOK).parent().expect("a folder").display()
+            ),
+        )
+        .args(["--norc", "-c", script, "bash", line, written])
+        .args(words)
+        .output()
+        .expect("bash");
+    assert_eq!(stderr(&output), "", "{line}");
+    let found = stdout(&output);
+    let found = found.lines().filter(|line| !line.is_empty());
+    found.map(str::to_owned).collect()
+}
+
 #[test]
-fn bash_itself_completes() {
+fn bash_itself_completes_also_behind_an_equals_sign() {
     let home = folder();
-    let script = format!(
-        "source <(runbook completions bash)\n\
-         COMP_WORDS=(runbook exec {FLAGSHIP} --until stop_r) COMP_CWORD=4 COMP_TYPE=9\n\
-         _clap_complete_runbook runbook stop_r --until\n\
-         echo \"${{COMPREPLY[@]}}\"\n\
-         complete -p runbook\n"
+    std::fs::copy(FLAGSHIP, home.path().join("f.yaml")).expect("copied");
+    let state = home.path().join(".local/state/runbook");
+    std::fs::create_dir_all(&state).expect("a folder");
+    let fixture = concat!(
+        env!("CARGO_MANIFEST_DIR"),
+        "/tests/fixtures/journal-1.2.jsonl"
     );
-    let mut command = command("/bin/bash", home.path());
-    let beside = Path::new(RUNBOOK).parent().expect("a folder");
-    command
-        .env("PATH", format!("{}:/usr/bin:/bin", beside.display()))
-        .args(["--norc", "-c", &script]);
-    let output = command.output().expect("bash");
-    let said = stdout(&output);
-    assert!(
-        said.starts_with("stop_rollout\n"),
-        "{said}{}",
-        stderr(&output)
+    let run = "rb-20261122-020744-g5k7";
+    std::fs::copy(fixture, state.join(format!("{run}.jsonl"))).expect("copied");
+    // Words as bash 5.2 splits them with its usual COMP_WORDBREAKS, seen at an interactive one.
+    type Case<'a> = (&'a str, &'a [&'a str], &'a str, &'a [&'a str]);
+    let cases: [Case; 16] = [
+        ("exe", &["exe"], "exe", &["exec"]),
+        (
+            "exec f.yaml --until stop_r",
+            &["exec", "f.yaml", "--until", "stop_r"],
+            "stop_r",
+            &["stop_rollout"],
+        ),
+        (
+            "exec f.yaml --until=stop_r",
+            &["exec", "f.yaml", "--until", "=", "stop_r"],
+            "stop_r",
+            &["stop_rollout"],
+        ),
+        (
+            "exec   f.yaml  --output=",
+            &["exec", "f.yaml", "--output", "="],
+            "",
+            &["text", "json", "jsonl", "csv", "markdown", "github"],
+        ),
+        (
+            "exec f.yaml --output=te",
+            &["exec", "f.yaml", "--output", "=", "te"],
+            "te",
+            &["text"],
+        ),
+        (
+            "exec f.yaml --output te",
+            &["exec", "f.yaml", "--output", "te"],
+            "te",
+            &["text"],
+        ),
+        (
+            "exec f.yaml --param=class",
+            &["exec", "f.yaml", "--param", "=", "class"],
+            "class",
+            &["classes."],
+        ),
+        (
+            "exec f.yaml --param=classes.X=mo",
+            &["exec", "f.yaml", "--param", "=", "classes.X", "=", "mo"],
+            "mo",
+            &["move_only"],
+        ),
+        (
+            "exec f.yaml --param classes.X=mo",
+            &["exec", "f.yaml", "--param", "classes.X", "=", "mo"],
+            "mo",
+            &["move_only"],
+        ),
+        (
+            "exec f.yaml -p classes.X=",
+            &["exec", "f.yaml", "-p", "classes.X", "="],
+            "",
+            &["restartable", "move_only", "corrupted", "replaceable"],
+        ),
+        (
+            "exec f.yaml -p bad=d:b -p wrong=@x --until=stop_r",
+            &[
+                "exec", "f.yaml", "-p", "bad", "=", "d", ":", "b", "-p", "wrong", "=@", "x",
+                "--until", "=", "stop_r",
+            ],
+            "stop_r",
+            &["stop_rollout"],
+        ),
+        (
+            "exec f.yaml --confirm=cl",
+            &["exec", "f.yaml", "--confirm", "=", "cl"],
+            "cl",
+            &["clean_up="],
+        ),
+        (
+            "exec \"f.yaml\" --until=stop_r",
+            &["exec", "\"f.yaml\"", "--until", "=", "stop_r"],
+            "stop_r",
+            &["stop_rollout"],
+        ),
+        (
+            "exec ~/f.yaml --until=stop_r",
+            &["exec", "~/f.yaml", "--until", "=", "stop_r"],
+            "stop_r",
+            &["stop_rollout"],
+        ),
+        ("resume rb-", &["resume", "rb-"], "rb-", &[run]),
+        // Where somebody took the signs out of COMP_WORDBREAKS, a word is a whole one.
+        (
+            "exec f.yaml --until=stop_r",
+            &["exec", "f.yaml", "--until=stop_r"],
+            "--until=stop_r",
+            &["--until=stop_rollout"],
+        ),
+    ];
+    for (line, words, written, expected) in cases {
+        let line = format!("runbook {line}");
+        let words: Vec<&str> = std::iter::once("runbook")
+            .chain(words.iter().copied())
+            .collect();
+        assert_eq!(
+            in_bash(home.path(), &line, &words, written),
+            expected,
+            "{line}"
+        );
+    }
+}
+
+/// What `cargo package` would take: everything that the program is built from, its papers and examples, and nothing of
+/// a checkout besides.
+#[test]
+fn a_package_holds_what_it_is_built_from_and_no_more() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let output = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+        .args(["package", "--list", "--allow-dirty", "--offline"])
+        .current_dir(root)
+        .output()
+        .expect("cargo runs");
+    assert!(output.status.success(), "{}", stderr(&output));
+    let listed = stdout(&output);
+    let listed: BTreeSet<&Path> = listed.lines().map(Path::new).collect();
+    let missing = |path: &Path| !listed.contains(path.strip_prefix(root).unwrap_or(path));
+    for file in [
+        "README.md",
+        "LICENSE-APACHE",
+        "LICENSE-MIT",
+        "Cargo.lock",
+        "build.rs",
+        "docs/by-hand.md",
+    ] {
+        assert!(!missing(Path::new(file)), "{file} is not in the package");
+    }
+    for folder in ["proto", "schemas", "runbooks", "examples", "src", "benches"] {
+        let files = files_in(&root.join(folder));
+        assert!(!files.is_empty(), "{folder}");
+        let left_out: Vec<_> = files.iter().filter(|file| missing(file)).collect();
+        assert!(left_out.is_empty(), "{left_out:?} are not in the package");
+    }
+    for file in &listed {
+        let out = ["tests/live", ".ci", "target", ".git", ".github"];
+        let is_out = out.iter().any(|folder| file.starts_with(folder));
+        let is_state = file
+            .extension()
+            .is_some_and(|it| it == "jsonl" || it == "lock")
+            && !file.starts_with("tests/fixtures")
+            && *file != Path::new("Cargo.lock");
+        let is_left_over = file.to_string_lossy().ends_with(".snap.new");
+        assert!(
+            !is_out && !is_state && !is_left_over,
+            "{} is in the package",
+            file.display()
+        );
+    }
+    let read = regex::Regex::new(
+        r#"include_(?:str|bytes)!\(\s*(?:concat!\(\s*env!\("CARGO_MANIFEST_DIR"\),\s*"/([^"]+)"|"([^"]+)")"#,
     );
-    assert!(said.contains("_clap_complete_runbook runbook"), "{said}");
+    let read = read.expect("a pattern");
+    let mut included = 0;
+    let sources = ["src", "tests/it", "benches"].map(|folder| files_in(&root.join(folder)));
+    for source in sources
+        .iter()
+        .flatten()
+        .filter(|file| file.extension().is_some_and(|it| it == "rs"))
+    {
+        let text = std::fs::read_to_string(source).expect("text");
+        for found in read.captures_iter(&text) {
+            let path = match (found.get(1), found.get(2)) {
+                (Some(of_root), _) => root.join(of_root.as_str()),
+                (_, Some(beside)) => source.parent().expect("a folder").join(beside.as_str()),
+                _ => continue,
+            };
+            let path = path.canonicalize().unwrap_or(path);
+            let root = root.canonicalize().expect("the root");
+            let path = path.strip_prefix(&root).expect("inside");
+            assert!(
+                !missing(path),
+                "{} reads {}",
+                source.display(),
+                path.display()
+            );
+            included += 1;
+        }
+    }
+    assert!(included >= 8, "only {included} were found");
+}
+
+/// Every file below a folder that git would keep.
+fn files_in(folder: &Path) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![folder.to_owned()];
+    while let Some(folder) = open.pop() {
+        for entry in std::fs::read_dir(&folder).expect("a folder") {
+            let path = entry.expect("an entry").path();
+            match path.is_dir() {
+                true => open.push(path),
+                false => found.push(path),
+            }
+        }
+    }
+    found.retain(|file| !file.to_string_lossy().ends_with(".snap.new"));
+    found
 }
 
 #[test]
