@@ -17,6 +17,8 @@ use runbook::simulator::Facts;
 use serde_json::Value;
 use tempfile::TempDir;
 
+mod formats;
+
 /// The longest that a process may take; its tests end in a fraction of it.
 const PATIENCE: Duration = Duration::from_secs(150);
 /// A second is ten minutes for the simulated service.
