@@ -1,76 +1,36 @@
 """A process on a terminal that is drawn in memory: what a person sees, and what can be scrolled back to."""
 
-import contextlib
-import fcntl
 import os
-import pty
 import select
-import struct
-import subprocess
-import termios
 import time
 
 import pyte
 
-import server
+from pseudo import PseudoTerminal
 
 # What only the part that is drawn over shows.
 LEFTOVERS = ("──", "⠋", "⠙", "⠹", "⠸", "⠼", "⠴", "⠦", "⠧", "⠇", "⠏", "░", "█")
 
 
-class Screen:
+class Screen(PseudoTerminal):
     """`with Screen(command, environment, 80, 24) as screen:`; the terminal does not break lines anew."""
 
     def __init__(self, command: list[str], environment: dict[str, str], columns: int, rows: int, **more) -> None:
         self.screen = pyte.HistoryScreen(columns, rows, history=5000, ratio=0.5)
         self.stream = pyte.ByteStream(self.screen)
         self.written = b""
-        self.control, terminal = pty.openpty()
-        self.terminal = terminal
-        self._tell_size(columns, rows)
-        streams = {name: terminal for name in ("stdin", "stdout", "stderr")} | more
         # xterm names itself: this tool must know that lines stay as they are when the window changes.
         kept = {"TERM": "xterm-256color", "XTERM_VERSION": "XTerm(390)", "LANG": "C.UTF-8", "PATH": os.environ["PATH"]}
-        self.process = subprocess.Popen(
-            command,
-            env=kept | environment,
-            start_new_session=True,
-            preexec_fn=lambda: (server.die_with_parent(), fcntl.ioctl(terminal, termios.TIOCSCTTY, 0)),
-            **streams,
-        )
-        os.close(terminal)
-
-    def __enter__(self) -> "Screen":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.process.kill()
-        self.process.wait(10)
-        with contextlib.suppress(OSError):
-            os.close(self.control)
-
-    def _tell_size(self, columns: int, rows: int) -> None:
-        fcntl.ioctl(self.control, termios.TIOCSWINSZ, struct.pack("HHHH", rows, columns, 0, 0))
+        super().__init__(command, kept | environment, columns, rows, **more)
 
     def resize(self, columns: int, rows: int) -> None:
         self.read(0)
         self.screen.resize(rows, columns)
-        self._tell_size(columns, rows)
+        self.tell_size(columns, rows)
 
-    def read(self, seconds: float) -> bool:
-        """Takes what was written within `seconds`; false when the terminal is closed."""
-        ready, _, _ = select.select([self.control], [], [], seconds)
-        if not ready:
-            return True
-        try:
-            text = os.read(self.control, 65536)
-        except OSError:  # Linux: the other end is gone
-            return False
-        if b"\x1b[6n" in text:
-            os.write(self.control, b"\x1b[1;1R")
+    def take(self, text: bytes) -> None:
         self.written += text
         self.stream.feed(text)
-        return bool(text)
 
     def type(self, keys: str) -> None:
         os.write(self.control, keys.encode())

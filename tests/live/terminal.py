@@ -1,17 +1,10 @@
 """The tool behind a pseudo-terminal, with somebody who answers its prompts."""
 
-import contextlib
-import fcntl
 import os
-import pty
 import re
-import select
-import struct
-import subprocess
-import termios
 import time
 
-import server
+from pseudo import PseudoTerminal
 from tool import Tool, binary
 
 ESCAPES = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]|\x1b[=>]|\r")
@@ -22,7 +15,7 @@ BEHIND = re.compile(r"\(y/N\)|\[[^\]\n]*\]|\s")
 QUIET_SECONDS = 1.0
 
 
-class Terminal:
+class Terminal(PseudoTerminal):
     """A process behind a pseudo-terminal of 120 columns, and all that it wrote."""
 
     def __init__(self, tool: Tool, *arguments: str) -> None:
@@ -30,43 +23,13 @@ class Terminal:
         self.screen = ""
         self.answered = 0
         self.questions: list[str] = []
-        self.control, terminal = pty.openpty()
-        fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 120, 0, 0))
-        environment = tool.environment(TERM="xterm-256color")
-        self.process = subprocess.Popen(
-            [str(binary()), *arguments],
-            cwd=tool.folder,
-            env=environment,
-            stdin=terminal,
-            stdout=terminal,
-            stderr=terminal,
-            start_new_session=True,
-            preexec_fn=server.die_with_parent,
-        )
-        os.close(terminal)
+        command = [str(binary()), *arguments]
+        super().__init__(command, tool.environment(TERM="xterm-256color"), 120, 50, cwd=tool.folder)
 
-    def __enter__(self) -> "Terminal":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close()
-
-    def read(self, seconds: float) -> bool:
-        """Takes what was written within `seconds`; false when the terminal is closed."""
-        ready, _, _ = select.select([self.control], [], [], seconds)
-        if not ready:
-            return True
-        try:
-            text = os.read(self.control, 65536)
-        except OSError:  # Linux: the other end is gone
-            return False
-        # A terminal answers when asked where the cursor is; some prompts ask.
-        if b"\x1b[6n" in text:
-            os.write(self.control, b"\x1b[1;1R")
+    def take(self, text: bytes) -> None:
         # Escapes may come in two pieces: what was written is kept whole.
         self.written += text.decode(errors="replace")
         self.screen = ESCAPES.sub("", self.written)
-        return bool(text)
 
     def answer(self, text: str) -> None:
         self.questions.append(self.screen[self.answered :][-300:])
@@ -106,9 +69,3 @@ class Terminal:
             else:
                 self.answer((fields or {}).get(asked["name"], ""))
         raise AssertionError(f"not done in {seconds} s; the screen ends:\n{self.screen[-4000:]}")
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait(10)
-        with contextlib.suppress(OSError):
-            os.close(self.control)
