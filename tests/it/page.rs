@@ -9,9 +9,10 @@ use base64::Engine as _;
 use proptest::prelude::*;
 use regex::Regex;
 use runbook::journal::Journal;
-use runbook::record::{Body, Outcome, Record};
+use runbook::record::{Body, JobEnd, Outcome, Record};
 use runbook::report::{Dossier, Layout, Workflows, is_harmful};
-use serde_json::Value;
+use runbook::survey::BatchState;
+use serde_json::{Value, json as value};
 use sha2::Digest as _;
 
 use crate::display::{halted, located, polling};
@@ -63,6 +64,67 @@ fn the_page_as_data() {
     ledger.truncate(2);
     let text = serde_json::to_string_pretty(&all).expect("JSON");
     insta::assert_snapshot!(text);
+}
+
+/// A batch job of the service is no write of this process: its sums are told, and that the chart lacks them.
+#[test]
+fn what_batch_jobs_did_is_told_beside_the_rate() {
+    let of_jobs = |ends: &[JobEnd]| {
+        let mut records = halted().records;
+        let place = runbook::record::Place {
+            step: "recover".to_owned(),
+            iteration: 1,
+        };
+        for (number, end) in ends.iter().enumerate() {
+            let id = format!("job-{number}");
+            let job = value!({ "id": id, "attempt": 1, "takes": [], "row": "stuck", "treatment": "moved", "rate": 10.0 });
+            let job = serde_json::from_value(job).expect("a job");
+            let bodies = [
+                Body::Job {
+                    place: place.clone(),
+                    job,
+                },
+                Body::JobEnded {
+                    place: place.clone(),
+                    id,
+                    end: end.clone(),
+                },
+            ];
+            for body in bodies {
+                let last = records.last().expect("records");
+                let (seq, at) = (last.seq + 1, last.at);
+                records.push(Record { seq, at, body });
+            }
+        }
+        dossier(&records)
+    };
+    let ended = |state, complete, failed| JobEnd::Ended {
+        state,
+        total: complete + failed,
+        complete,
+        failed,
+    };
+    let not_started = JobEnd::NotStarted {
+        message: "no slot".to_owned(),
+    };
+    let says = "wrote besides";
+    assert!(!of_jobs(&[]).markdown(&located()).contains(says));
+    let only = [not_started.clone()];
+    assert!(!of_jobs(&only).markdown(&located()).contains(says));
+    let jobs = of_jobs(&[
+        ended(BatchState::Completed, 1_200, 3),
+        ended(BatchState::Failed, 4, 0),
+        ended(BatchState::Unknown, 0, 0),
+        not_started,
+    ]);
+    let told = "3 batch jobs of the service wrote besides: 1,204 operations done, 3 failed; of 1 the records do not say how many. When each of these writes was made is not in the records: they are not in these rates.";
+    let mut page = Vec::new();
+    jobs.write_html(&located(), &mut page).expect("memory");
+    let page = String::from_utf8(page).expect("UTF-8");
+    let markdown = jobs.markdown(&located());
+    assert!(markdown.contains(told), "{markdown}");
+    let pace = between(&page, "id=\"pace\"", "</section>");
+    assert!(pace.contains(told), "{pace}");
 }
 
 #[test]

@@ -9,7 +9,8 @@ use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::Value;
 
-use crate::record::{Body, Outcome, Place, Record, Settlement, StepStatus};
+use crate::record::{Body, JobEnd, Outcome, Place, Record, Settlement, StepStatus};
+use crate::survey::BatchState;
 
 /// Bars that are kept apart; further iterations of a step lengthen its last bar.
 const SPANS: usize = 4_000;
@@ -79,6 +80,19 @@ pub struct Interval {
     pub bad: u64,
 }
 
+/// What batch jobs of the service did. The records have sums of it, and no times of single writes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct ByJobs {
+    /// Jobs that were started.
+    pub jobs: u64,
+    /// Those that still work, or of which the service forgot what they did.
+    pub open: u64,
+    /// Operations that the others did.
+    pub done: u64,
+    /// Operations of theirs that failed.
+    pub failed: u64,
+}
+
 /// The fold.
 #[derive(Clone, Debug)]
 pub struct Chronicle {
@@ -88,6 +102,7 @@ pub struct Chronicle {
     intervals: BTreeMap<i64, (u64, u64)>,
     /// Seconds an interval; a power of two.
     width: i64,
+    jobs: ByJobs,
 }
 
 impl Default for Chronicle {
@@ -98,6 +113,7 @@ impl Default for Chronicle {
             series: Vec::new(),
             intervals: BTreeMap::new(),
             width: 1,
+            jobs: ByJobs::default(),
         }
     }
 }
@@ -138,6 +154,11 @@ impl Chronicle {
         .collect()
     }
 
+    /// What batch jobs did, which no interval has.
+    pub fn jobs(&self) -> ByJobs {
+        self.jobs
+    }
+
     /// Folds one more record in.
     pub fn apply(&mut self, record: &Record) {
         let at = record.at;
@@ -163,7 +184,33 @@ impl Chronicle {
                 ..
             }
             | Body::Barred { .. } => self.count(at, 0, 1),
+            Body::Job { .. } => {
+                self.jobs.jobs += 1;
+                self.jobs.open += 1;
+            }
+            Body::JobEnded { end, .. } => self.job_ended(end),
             _ => {}
+        }
+    }
+
+    fn job_ended(&mut self, end: &JobEnd) {
+        let jobs = &mut self.jobs;
+        match end {
+            JobEnd::Ended {
+                state: BatchState::Unknown,
+                ..
+            } => {}
+            JobEnd::Ended {
+                complete, failed, ..
+            } => {
+                jobs.open = jobs.open.saturating_sub(1);
+                jobs.done += complete;
+                jobs.failed += failed;
+            }
+            JobEnd::NotStarted { .. } => {
+                jobs.jobs = jobs.jobs.saturating_sub(1);
+                jobs.open = jobs.open.saturating_sub(1);
+            }
         }
     }
 

@@ -378,6 +378,9 @@ fn drainage(page: &Page<'_>, text: &mut String) {
             ),
         );
     }
+    if let Some(left_out) = pace.left_out() {
+        line(text, &format!("{left_out}\n"));
+    }
 }
 
 fn reasons(page: &Page<'_>, text: &mut String) {

@@ -3,10 +3,10 @@
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::chronicle::{Bar, Chronicle, Interval, Series, Wait};
+use super::chronicle::{Bar, ByJobs, Chronicle, Interval, Series, Wait};
 use crate::record::{Question, RowAsk, RunStatus};
 use crate::report::fold::Report;
-use crate::report::format::Tone;
+use crate::report::format::{Tone, count, number};
 use crate::report::lock::LockReport;
 use crate::report::model::{
     Attachment, Counts, Ending, Header, QuestionReport, Reason, StepReport,
@@ -118,6 +118,33 @@ pub struct Pace {
     pub sent: u64,
     /// Those of them that failed, were refused, or of which nobody knows.
     pub bad: u64,
+    /// What batch jobs of the service did besides; in no interval.
+    pub jobs: ByJobs,
+}
+
+impl Pace {
+    /// What the numbers and the intervals leave out; none where that is nothing.
+    pub fn left_out(&self) -> Option<String> {
+        let ByJobs {
+            jobs,
+            open,
+            done,
+            failed,
+        } = self.jobs;
+        if jobs == 0 {
+            return None;
+        }
+        let mut text = format!("{} of the service wrote besides", count(jobs, "batch job"));
+        if jobs > open {
+            let (done, failed) = (count(done, "operation"), number(failed));
+            text += &format!(": {done} done, {failed} failed");
+        }
+        if open > 0 {
+            text += &format!("; of {} the records do not say how many", number(open));
+        }
+        text += ". When each of these writes was made is not in the records: they are not in these rates.";
+        Some(text)
+    }
 }
 
 /// A command that does by hand what was asked about.
@@ -285,6 +312,7 @@ fn pace(chronicle: &Chronicle) -> Pace {
         highest,
         sent: intervals.iter().map(|one| one.sent).sum(),
         bad: intervals.iter().map(|one| one.bad).sum(),
+        jobs: chronicle.jobs(),
         intervals,
     }
 }

@@ -188,6 +188,8 @@ struct Pace {
     seconds: String,
     sent: String,
     bad: String,
+    /// What they do not count; empty where that is nothing.
+    left_out: String,
 }
 
 #[derive(Debug, Serialize)]
@@ -809,7 +811,8 @@ fn charts(page: &Page<'_>, scale: Scale) -> Vec<Chart> {
 
 fn pace(page: &Page<'_>, scale: Scale) -> Option<Pace> {
     let pace = &page.pace;
-    if pace.intervals.is_empty() {
+    let left_out = pace.left_out();
+    if pace.intervals.is_empty() && left_out.is_none() {
         return None;
     }
     let most = pace.intervals.iter().map(|one| one.sent.max(one.bad)).max();
@@ -824,6 +827,7 @@ fn pace(page: &Page<'_>, scale: Scale) -> Option<Pace> {
         },
         sent: number(pace.sent),
         bad: number(pace.bad),
+        left_out: left_out.unwrap_or_default(),
     })
 }
 
