@@ -19,7 +19,9 @@ mod tty;
 mod watched;
 
 use std::env;
+use std::fs::File;
 use std::io::{self, IsTerminal, Write};
+use std::os::fd::AsFd as _;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::thread;
 use std::time::Duration;
@@ -311,6 +313,20 @@ impl Ui {
             }
             result => result,
         }
+    }
+
+    /// Whether data goes to a terminal.
+    pub fn is_out_terminal(&self) -> bool {
+        self.out_terminal
+    }
+
+    /// The process's stdout once more, for a thread that whoever reads it may hold up: nothing else of this waits for it.
+    ///
+    /// # Errors
+    /// Where it is closed.
+    pub fn beside(&self) -> io::Result<Box<dyn Write + Send>> {
+        let own = io::stdout().as_fd().try_clone_to_owned()?;
+        Ok(Box::new(File::from(own)))
     }
 
     /// Leaves the terminal as it was, also where a prompt still waits for a key.

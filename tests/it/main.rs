@@ -14,6 +14,7 @@ mod command_line;
 mod review;
 mod crashes;
 mod stage;
+mod stream;
 mod display;
 mod terminal;
 mod resets;

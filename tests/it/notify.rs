@@ -22,14 +22,14 @@ fn runbook(notify: &str) -> String {
     )
 }
 
-struct Home {
+pub(crate) struct Home {
     folder: TempDir,
-    address: String,
+    pub(crate) address: String,
     _runtime: tokio::runtime::Runtime,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
@@ -54,7 +54,7 @@ impl Home {
         }
     }
 
-    fn path(&self) -> &Path {
+    pub(crate) fn path(&self) -> &Path {
         self.folder.path()
     }
 

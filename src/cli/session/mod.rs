@@ -25,6 +25,7 @@ use crate::ui::{LiveDisplay, TerminalOperator, Tone, Ui};
 mod opening;
 mod signals;
 mod steering;
+mod stream;
 
 pub use opening::{
     complete, connect, effective, guarded, lock, lock_named, new_run, parameters, refused_by_lock,
@@ -34,6 +35,7 @@ pub use signals::{perform, unless_interrupted};
 pub use steering::{Names, Steering};
 
 use signals::with_limit;
+use stream::{HASTE, PATIENCE, Stream};
 
 /// Says what went wrong.
 pub fn failed(message: &str, ui: &Ui) -> Exit {
@@ -117,9 +119,13 @@ impl Session<'_> {
             }
             None => &terminal,
         };
+        let told = match self.told() {
+            Ok(told) => told,
+            Err(exit) => return exit,
+        };
         let mut display = Shown {
             live: self.display,
-            stream: (self.output == Output::Json).then(|| self.ui.clone()),
+            told,
             desk: self.desk.clone(),
             feed: feed.clone(),
         };
@@ -141,7 +147,7 @@ impl Session<'_> {
             machine,
             journal,
             world,
-            interrupts,
+            mut interrupts,
             ..
         } = run;
         // Whoever is told may go on with the run.
@@ -150,11 +156,33 @@ impl Session<'_> {
         feed.close();
         ui.close();
         let notice = notice(&machine, &ended, &whereabouts);
+        let patience = match ended {
+            Err(Broken::Abandoned) => HASTE,
+            _ => PATIENCE,
+        };
         let exit = conclude(ended, &display.live, &located, (dry, output), ui);
-        tell(notice, &world, interrupts, ui).await;
+        tell(notice, &world, &mut interrupts, ui).await;
+        if let Told::Beside(stream) = display.told {
+            let target = shell_word(&located.target);
+            stream.end(patience, &mut interrupts, &target, ui).await;
+        }
         // Last: whoever watches may still be reading the end.
         server.into_iter().for_each(Server::stop);
         exit
+    }
+
+    /// Who is told each record on stdout. A terminal is written to in turn with what is drawn on it.
+    fn told(&self) -> Result<Told, Exit> {
+        if self.output != Output::Json {
+            return Ok(Told::Nobody);
+        }
+        if self.ui.is_out_terminal() {
+            return Ok(Told::Inline(self.ui.clone()));
+        }
+        let from = self.journal.next_seq();
+        Stream::begin(&self.path, from, self.ui)
+            .map(Told::Beside)
+            .map_err(|error| failed(&format!("cannot write to stdout: {error}"), self.ui))
     }
 
     /// Lets others look on and answer, where that was asked for.
@@ -278,7 +306,7 @@ fn notice(
 async fn tell(
     notice: Result<Option<Notice>, EvalError>,
     world: &World,
-    mut interrupts: Interrupts,
+    interrupts: &mut Interrupts,
     ui: &Ui,
 ) {
     let notice = match notice {
@@ -344,17 +372,29 @@ pub fn located(path: &Path, run: &RunId) -> Located {
     }
 }
 
+/// Who gets the records as JSON Lines on stdout.
+enum Told {
+    Nobody,
+    /// A terminal.
+    Inline(Ui),
+    /// A program, which may be slower than the run.
+    Beside(Stream),
+}
+
 /// The terminal, and the records as JSON Lines on stdout where a program reads them.
 struct Shown {
     live: LiveDisplay,
-    stream: Option<Ui>,
+    told: Told,
     desk: Option<Desk>,
     feed: Feed,
 }
 
 impl Display for Shown {
     fn record(&mut self, record: &Record) {
-        if let Some(ui) = &self.stream {
+        if let Told::Beside(stream) = &self.told {
+            stream.reached(record.seq);
+        }
+        if let Told::Inline(ui) = &self.told {
             let written = ui.write_data(|out| {
                 write_json(record, false, out)?;
                 out.write_all(b"\n")
@@ -364,7 +404,7 @@ impl Display for Shown {
                     &format!("cannot write to stdout: {error}"),
                     Some("the run goes on; its records are in the state file"),
                 );
-                self.stream = None;
+                self.told = Told::Nobody;
             }
         }
         self.live.record(record);
