@@ -46,10 +46,25 @@ impl Feed {
         self.pulse.send_modify(|pulse| pulse.over = true);
     }
 
+    /// Until nobody looks on.
+    #[cfg(test)]
+    pub(super) async fn left_alone(&self) {
+        self.progress.closed().await;
+    }
+
+    /// How many look on.
+    #[cfg(test)]
+    pub(super) fn watchers(&self) -> usize {
+        self.progress.receiver_count()
+    }
+
     pub(super) fn signals(&self) -> Signals {
+        let mut progress = self.progress.subscribe();
+        // What came last is news to whoever has just come.
+        progress.mark_changed();
         Signals {
             pulse: self.pulse.subscribe(),
-            progress: self.progress.subscribe(),
+            progress,
         }
     }
 }

@@ -14,8 +14,9 @@ use tonic::{Request, Response, Status};
 use super::folded::{Folds, question_of, terms};
 use super::identity;
 use super::runs::{Found, Runs};
+use super::upstream::Upstreams;
 use super::v1::{self, run_service_server::RunService};
-use super::watch::{self, Events, Subject, blocking};
+use super::watch::{self, Events, Subject, Tells, blocking};
 use super::{address, client, view};
 use crate::desk::{Desk, OpenQuestion, Refusal, Submission, vote_while_parked};
 use crate::journal;
@@ -34,6 +35,7 @@ pub struct Service {
 struct Inner {
     runs: Runs,
     folds: Folds,
+    upstreams: Upstreams,
     watchers: Arc<Semaphore>,
 }
 
@@ -44,6 +46,7 @@ impl Service {
             inner: Arc::new(Inner {
                 runs,
                 folds: Folds::default(),
+                upstreams: Upstreams::default(),
                 watchers: Arc::new(Semaphore::new(WATCHERS)),
             }),
         }
@@ -92,7 +95,7 @@ impl Service {
         Ok(run)
     }
 
-    /// The events of a run.
+    /// The events of a run. Its records are read here; how far it is, the process says that carries it out.
     ///
     /// # Errors
     /// As [`Service::get`].
@@ -102,8 +105,16 @@ impl Service {
         let permit = watchers.try_acquire_owned().map_err(|_| {
             Status::resource_exhausted(format!("{WATCHERS} watchers look on already"))
         })?;
+        let tells = match found.own {
+            Some(own) => Tells::Own(own.feed.signals()),
+            None if request.records_only => Tells::Nothing,
+            None => {
+                let upstreams = &self.inner.upstreams;
+                Tells::elsewhere(upstreams.of(&found.path))
+            }
+        };
         watch::events(Subject {
-            signals: found.own.map(|own| own.feed.signals()),
+            tells,
             path: found.path,
             from: request.from_seq,
             records_only: request.records_only,
@@ -134,7 +145,7 @@ impl Service {
                 .await;
         }
         if journal::running(&found.path).is_some() {
-            let (mut run, run_id) = self.elsewhere(&found).await?;
+            let (mut run, run_id) = self.elsewhere(&found, Wish::Answer).await?;
             let mut request = Request::new(v1::AnswerQuestionRequest { run_id, ..request });
             identity::send_for(&mut request, &witness);
             return Ok(run.answer_question(request).await?.into_inner());
@@ -191,10 +202,11 @@ impl Service {
                 .map_err(|why| refused(&why, &own.path));
         }
         if journal::running(&found.path).is_none() {
-            let message = format!("nobody carries run {id} out: there is nothing to stop");
-            return Err(Status::failed_precondition(message));
+            let path = found.path;
+            let end = blocking(move || view::end(&path)).await?;
+            return Err(Status::failed_precondition(nothing_to_stop(id, &end)));
         }
-        let (mut run, run_id) = self.elsewhere(&found).await?;
+        let (mut run, run_id) = self.elsewhere(&found, Wish::Stop).await?;
         let mut request = Request::new(v1::StopRunRequest { run_id });
         identity::send_for(&mut request, &witness);
         run.stop_run(request).await?;
@@ -203,9 +215,14 @@ impl Service {
 
     /// The process that carries a run out, where it listens on this machine, and what it calls the run: here it may have
     /// been found by its file's name.
-    async fn elsewhere(&self, found: &Found) -> Result<(client::Client, String), Status> {
+    async fn elsewhere(
+        &self,
+        found: &Found,
+        wish: Wish,
+    ) -> Result<(client::Client, String), Status> {
         let holder = journal::running(&found.path).flatten();
-        let who = holder.map_or_else(|| "another process".to_owned(), |holder| holder.to_string());
+        let who = holder.as_ref();
+        let who = who.map_or_else(|| "another process".to_owned(), ToString::to_string);
         match address::announced(&found.path) {
             Some(at @ super::Address::Unix(_)) => {
                 let target = client::Target::plain(at.clone());
@@ -217,14 +234,65 @@ impl Service {
                 Ok((client, run.await?))
             }
             Some(at) => Err(Status::failed_precondition(format!(
-                "the run is carried out by {who}, which listens on {at}: answer there"
+                "the run is carried out by {who}, which listens on {at}: {}",
+                wish.there(&at)
             ))),
             None => Err(Status::failed_precondition(format!(
-                "the run is carried out by {who}, which does not listen: answer at its terminal, or end it and go \
-                 on with `runbook resume --listen`"
+                "the run is carried out by {who}, which does not listen: {}",
+                wish.otherwise(holder.as_ref())
             ))),
         }
     }
+}
+
+/// What somebody wants of a run.
+#[derive(Clone, Copy)]
+enum Wish {
+    Answer,
+    Stop,
+}
+
+impl Wish {
+    /// What to do where the process listens, and not for this machine alone.
+    fn there(self, at: &address::Address) -> String {
+        match self {
+            Self::Answer => "answer there".to_owned(),
+            Self::Stop => {
+                format!("stop it there, with --connect {at} and a certificate of yours")
+            }
+        }
+    }
+
+    /// What to do where the process does not listen.
+    fn otherwise(self, holder: Option<&journal::Holder>) -> String {
+        match (self, holder) {
+            (Self::Answer, _) => {
+                "answer at its terminal, or end it and go on with `runbook resume --listen`"
+                    .to_owned()
+            }
+            (Self::Stop, None) => "press Ctrl-C at its terminal".to_owned(),
+            (Self::Stop, Some(journal::Holder { pid, host, .. })) => {
+                format!("press Ctrl-C at its terminal, or `kill -INT {pid}` on {host}")
+            }
+        }
+    }
+}
+
+/// Why a run that nobody carries out is not stopped.
+fn nothing_to_stop(id: &str, end: &v1::End) -> String {
+    let stands = match end.state() {
+        v1::RunState::Succeeded => "has succeeded",
+        v1::RunState::Parked => "is parked, and nobody carries it out",
+        v1::RunState::Interrupted => "was stopped before",
+        v1::RunState::Stopped => "goes on no more: its process ended without a word",
+        v1::RunState::Refused => "never began",
+        _ => "has halted",
+    };
+    let because = match end.reason.as_str() {
+        "" => String::new(),
+        reason => format!(" ({reason})"),
+    };
+    format!("run {id} {stands}{because}: there is nothing to stop")
 }
 
 async fn on_a_thread<T: Send + 'static>(

@@ -1,26 +1,32 @@
 //! A run as a stream of events: its records from a number on, progress between them, and why it ends.
 //!
 //! Pulled, not pushed: where nobody takes the next event, nothing is read, and all that is kept is one line of the
-//! journal and a few records. The run is not asked for anything.
+//! journal and a few records. The run is not asked for anything but, where another process carries it out, its progress
+//! (`upstream`).
 
 use std::collections::VecDeque;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures::Stream;
-use tokio::sync::OwnedSemaphorePermit;
+use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::{Instant, sleep, sleep_until};
 use tonic::Status;
 
 use super::feed::Signals;
+use super::upstream::Upstream;
 use super::v1::watch_run_response::Event;
-use super::v1::{End, WatchRunResponse};
+use super::v1::{End, Progress, WatchRunResponse};
 use super::view;
 use crate::journal::{self, Follower, JournalError};
 
 /// Events of a run.
 pub type Events = Pin<Box<dyn Stream<Item = Result<WatchRunResponse, Status>> + Send>>;
+
+/// As the first record to send: none, whatever is written.
+pub const PROGRESS_ONLY: u64 = u64::MAX;
 
 /// Records that are read at a time.
 const BATCH: usize = 64;
@@ -35,8 +41,8 @@ const ANYWAY: Duration = Duration::from_secs(5);
 pub(super) struct Subject {
     /// The journal.
     pub path: PathBuf,
-    /// What the run tells, where it is this process's own.
-    pub signals: Option<Signals>,
+    /// What there is beside it.
+    pub tells: Tells,
     /// The first record to send.
     pub from: u64,
     /// No progress.
@@ -45,21 +51,50 @@ pub(super) struct Subject {
     pub _permit: Option<OwnedSemaphorePermit>,
 }
 
+/// What is known of a run beside its journal.
+pub(super) enum Tells {
+    /// Nothing.
+    Nothing,
+    /// It is this process's own.
+    Own(Signals),
+    /// It is another process's, which may listen.
+    Elsewhere {
+        /// How far it said things are.
+        latest: watch::Receiver<Option<Progress>>,
+        /// It says so for as long as this is here.
+        _upstream: Arc<Upstream>,
+    },
+}
+
+impl Tells {
+    /// Of a run of another process.
+    pub(super) fn elsewhere(upstream: Arc<Upstream>) -> Self {
+        Self::Elsewhere {
+            latest: upstream.latest(),
+            _upstream: upstream,
+        }
+    }
+}
+
 /// Begins.
 ///
 /// # Errors
 /// Where there is no journal that can be read.
 pub(super) async fn events(mut subject: Subject) -> Result<Events, Status> {
-    if let Some(signals) = &mut subject.signals {
+    if let Tells::Own(signals) = &mut subject.tells {
         // The run's first record may still be on its way to the disk.
         let begun = signals.pulse.wait_for(|pulse| pulse.seq > 0 || pulse.over);
         let _ = begun.await;
     }
     let (path, from) = (subject.path.clone(), subject.from);
-    let follower = blocking(move || Follower::open(&path, from)).await?;
+    let follower = match from {
+        PROGRESS_ONLY => None,
+        from => Some(blocking(move || Follower::open(&path, from)).await?),
+    };
     let watcher = Watcher {
-        follower: Some(follower),
+        follower,
         ready: VecDeque::new(),
+        told: None,
         idle: false,
         done: false,
         progress_due: Instant::now(),
@@ -73,9 +108,11 @@ pub(super) async fn events(mut subject: Subject) -> Result<Events, Status> {
 
 struct Watcher {
     subject: Subject,
-    /// Away while it reads.
+    /// Away while it reads; none where no records are wanted.
     follower: Option<Follower>,
     ready: VecDeque<Event>,
+    /// Progress that is sent after the records that were written before it.
+    told: Option<Progress>,
     /// The last look found nothing.
     idle: bool,
     done: bool,
@@ -105,6 +142,8 @@ impl Watcher {
         if !events.is_empty() {
             self.ready.extend(events);
             self.idle = false;
+        } else if let Some(progress) = self.told.take() {
+            self.ready.push_back(Event::Progress(progress));
         } else if over {
             self.ready.push_back(Event::End(self.end().await?));
             self.done = true;
@@ -117,7 +156,7 @@ impl Watcher {
     }
 
     async fn is_over(&self) -> Result<bool, Status> {
-        if let Some(signals) = &self.subject.signals {
+        if let Tells::Own(signals) = &self.subject.tells {
             return Ok(signals.pulse.borrow().over || signals.pulse.has_changed().is_err());
         }
         let path = self.subject.path.clone();
@@ -138,21 +177,29 @@ impl Watcher {
         Ok(events)
     }
 
+    /// Waits for something to look for, no longer than until the next look anyway.
     async fn wait(&mut self) {
-        let Some(signals) = &mut self.subject.signals else {
-            return sleep(LOOK).await;
-        };
         let (due, wanted) = (self.progress_due, !self.subject.records_only);
-        let progress = &mut signals.progress;
-        tokio::select! {
-            // An error says that the run is gone; `is_over` finds that out.
-            _ = signals.pulse.changed() => {}
-            Ok(()) = async { sleep_until(due).await; progress.changed().await }, if wanted => {
-                let latest = progress.borrow_and_update().as_ref().map(view::progress);
-                self.ready.extend(latest.map(Event::Progress));
-                self.progress_due = Instant::now() + PROGRESS;
+        self.told = match &mut self.subject.tells {
+            Tells::Nothing => {
+                sleep(LOOK).await;
+                None
             }
-            () = sleep(ANYWAY) => {}
+            Tells::Own(Signals { pulse, progress }) => tokio::select! {
+                // An error says that the run is gone; `is_over` finds that out.
+                _ = pulse.changed() => None,
+                Ok(()) = changed(progress, due), if wanted => {
+                    progress.borrow_and_update().as_ref().map(view::progress)
+                }
+                () = sleep(ANYWAY) => None,
+            },
+            Tells::Elsewhere { latest, .. } => tokio::select! {
+                Ok(()) = changed(latest, due), if wanted => latest.borrow_and_update().clone(),
+                () = sleep(LOOK) => None,
+            },
+        };
+        if self.told.is_some() {
+            self.progress_due = Instant::now() + PROGRESS;
         }
     }
 
@@ -174,17 +221,11 @@ pub(super) async fn blocking<T: Send + 'static>(
     }
 }
 
-/// The events of a run that this process does not carry out, from its state file.
-///
-/// # Errors
-/// Where there is no journal that can be read.
-pub async fn from_file(path: &Path, from: u64) -> Result<Events, Status> {
-    events(Subject {
-        path: path.to_owned(),
-        signals: None,
-        from,
-        records_only: false,
-        _permit: None,
-    })
-    .await
+/// Not before `due`.
+async fn changed<T>(
+    progress: &mut watch::Receiver<T>,
+    due: Instant,
+) -> Result<(), watch::error::RecvError> {
+    sleep_until(due).await;
+    progress.changed().await
 }

@@ -102,6 +102,11 @@ const EXAMPLES: &[(&str, &[Example])] = &[
         ("With the word that the step wants typed",
          "runbook approve rb-20260105-0312 clean_up --confirm orders:v12"),
     ]),
+    ("stop", &[
+        ("Wait until it has stopped", "runbook stop rb-20260105-0312"),
+        ("A run of another machine, by its address",
+         "runbook stop rb-20260105-031203-k7wq --connect ops.example.com:7300 \\\n    --connect-tls-cert me.crt --connect-tls-key me.key"),
+    ]),
     ("man", &[
         ("Read it", "runbook man exec"),
         ("One page for each verb, where `man` looks", "runbook man --out /usr/local/share/man/man1"),

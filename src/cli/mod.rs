@@ -51,6 +51,7 @@ pub mod listen;
 pub mod serve;
 pub mod watch;
 pub mod approve;
+pub mod stop;
 pub mod version;
 
 /// How the command ends.
@@ -259,6 +260,8 @@ pub enum Verb {
     Watch(Box<watch::Arguments>),
     /// Answer what a run asks, wherever it runs
     Approve(Box<approve::Arguments>),
+    /// Stop a run as Ctrl-C at its own terminal does; it can be resumed
+    Stop(Box<stop::Arguments>),
     /// Print the manual, or write a page for each verb
     Man(man::Arguments),
 }
@@ -295,6 +298,7 @@ impl Verb {
             Self::Serve(arguments) => serve::run(&arguments, ui, output),
             Self::Watch(arguments) => watch::run(&arguments, ui, output),
             Self::Approve(arguments) => approve::run(&arguments, ui, output),
+            Self::Stop(arguments) => stop::run(&arguments, ui, output),
             Self::Completions(arguments) => completions::run(&arguments, &command(), ui),
             Self::Man(arguments) => man::run(&arguments, command(), ui),
         }

@@ -4,15 +4,21 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
-use futures::future::BoxFuture;
+use futures::StreamExt as _;
+use futures::future::{BoxFuture, ready};
+use futures::stream::{self, BoxStream};
+use jiff::Timestamp;
 
 use super::Exit;
 use super::listen::printed;
 use crate::api::client::words;
-use crate::api::{Runs, Service, local, v1};
-use crate::page::{Answering, Answers, Bound, Site};
+use crate::api::v1::watch_run_response::Event;
+use crate::api::{PROGRESS_ONLY, Runs, Service, local, v1};
+use crate::page::{Answering, Answers, Bound, Site, Tells};
 use crate::record::Through;
+use crate::report::{count, harmless, time_of_day};
 use crate::run::Interrupts;
 use crate::ui::Ui;
 
@@ -39,11 +45,12 @@ pub async fn serve(
 ) -> Result<(), Exit> {
     printed(ui.data(&format!("{}\n", bound.address())), ui)?;
     ui.hint("the address lets one browser in, once; Ctrl-C ends it");
+    let service = ByService(Service::new(Runs::Folder(folder.to_owned())));
+    let service = Arc::new(service);
     let site = Site {
         folder: folder.to_owned(),
-        answers: Some(Arc::new(ByService(Service::new(Runs::Folder(
-            folder.to_owned(),
-        ))))),
+        tells: Some(Arc::clone(&service) as Arc<dyn Tells>),
+        answers: Some(service),
     };
     let (end, ended) = tokio::sync::oneshot::channel::<()>();
     let serving = bound.serve(site, async {
@@ -89,6 +96,72 @@ impl Answers for ByService {
                 .map_err(|status| words(&status))
         })
     }
+}
+
+/// Before a run is looked at again that nobody carried out.
+const AGAIN: Duration = Duration::from_secs(2);
+
+impl Tells for ByService {
+    fn progress(&self, run: &str) -> BoxStream<'static, String> {
+        let (service, run) = (self.0.clone(), run.to_owned());
+        let watches = stream::repeat(()).then(move |()| {
+            let (service, run_id) = (service.clone(), run.clone());
+            async move {
+                let request = v1::WatchRunRequest {
+                    run_id,
+                    from_seq: PROGRESS_ONLY,
+                    records_only: false,
+                };
+                service.watch(request).await
+            }
+        });
+        let lines = watches.flat_map(|watch| {
+            let events = stream::iter(watch.ok()).flatten();
+            let pause = stream::once(async {
+                tokio::time::sleep(AGAIN).await;
+                None
+            });
+            let lines = events.filter_map(|event| ready(event.ok().and_then(|it| it.event)));
+            lines
+                .filter_map(|event| ready(line(&event)))
+                .map(Some)
+                .chain(pause)
+        });
+        let news = lines
+            .flat_map(stream::iter)
+            .scan(String::new(), |before, line| {
+                let news = (*before != line).then(|| line.clone());
+                *before = line;
+                ready(Some(news))
+            });
+        news.filter_map(ready).boxed()
+    }
+}
+
+/// What a run is about; nothing where it has ended. Writes a second are on the page already, as they were measured.
+fn line(event: &Event) -> Option<String> {
+    let progress = match event {
+        Event::Progress(progress) => progress,
+        Event::End(_) => return Some(String::new()),
+        Event::Record(_) => return None,
+    };
+    let mut parts = Vec::new();
+    if !progress.step.is_empty() {
+        parts.push(format!("Step {}", progress.step));
+    }
+    if progress.in_flight > 0 {
+        parts.push(count(progress.in_flight.into(), "call") + " in flight");
+    }
+    if !progress.waiting_for.is_empty() {
+        let until = progress.until.as_ref();
+        let until = until.and_then(|at| Timestamp::new(at.seconds, at.nanos).ok());
+        let until = until.map_or_else(String::new, |at| format!(", until {}", time_of_day(at)));
+        parts.push(format!(
+            "waits for {}{until}",
+            harmless(&progress.waiting_for)
+        ));
+    }
+    Some(parts.join(", "))
 }
 
 fn stands(standing: &v1::AnswerQuestionResponse) -> String {

@@ -1,7 +1,7 @@
 //! `runbook watch RUN`: a run as its own terminal shows it, from anywhere.
 //!
-//! Over the run's socket or a server, else from its state file. It looks on and nothing more: the run does not know of
-//! it, and Ctrl-C ends the watching alone. Wiring.
+//! Over a server, else from its state file, with progress where the run's process listens. It looks on and nothing more:
+//! the run does not know of it, and Ctrl-C ends the watching alone. Wiring.
 
 use futures::StreamExt as _;
 use jiff::Timestamp;
@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use super::listen::{ConnectFlags, printed, told};
 use super::session;
 use super::{Exit, Output};
-use crate::api::client::{Target, Watching};
+use crate::api::client::Watching;
 use crate::api::v1::{self, watch_run_response::Event};
-use crate::api::{Address, Events, announced, from_file};
+use crate::api::{Events, Runs, Service};
 use crate::journal;
 use crate::record::{Body, Place, Record, RunId};
 use crate::report::{Located, shell_word};
@@ -112,11 +112,8 @@ async fn events(arguments: &Arguments, ui: &Ui) -> Result<(Events, Located), Exi
         Err(error) => return Err(session::refused(&error, ui)),
     };
     let located = session::located(&path, &run);
-    if let Some(address @ Address::Unix(_)) = announced(&path) {
-        let watching = Watching::new(Target::plain(address), request(run.0));
-        return Ok((watching.events(), located));
-    }
-    let events = from_file(&path, arguments.from).await;
+    let service = Service::new(Runs::File(path));
+    let events = service.watch(request(run.0)).await;
     Ok((events.map_err(|status| told(&status, ui))?, located))
 }
 

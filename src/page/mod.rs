@@ -14,6 +14,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use futures::future::BoxFuture;
+use futures::stream::BoxStream;
 use tokio::net::TcpListener;
 
 use door::Door;
@@ -43,11 +44,19 @@ pub trait Answers: Send + Sync {
     fn answer(&self, answering: Answering) -> BoxFuture<'_, Result<String, String>>;
 }
 
+/// Says what a run is about between its records.
+pub trait Tells: Send + Sync {
+    /// A line whenever it changes; an empty one where nothing is known any more.
+    fn progress(&self, run: &str) -> BoxStream<'static, String>;
+}
+
 /// Which runs are shown, and where answers go.
 #[derive(Clone)]
 pub struct Site {
     /// The folder of their state files.
     pub folder: PathBuf,
+    /// None where nothing is known but what is in the state files.
+    pub tells: Option<Arc<dyn Tells>>,
     /// None where nobody can answer here.
     pub answers: Option<Arc<dyn Answers>>,
 }

@@ -16,7 +16,9 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
-use futures::stream::{self, Stream};
+use futures::StreamExt as _;
+use futures::future::ready;
+use futures::stream::{self, BoxStream, Stream};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
@@ -244,12 +246,16 @@ async fn ledger(
 
 async fn events(State(app): State<App>, Path(id): Path<String>) -> Answer<Response> {
     let path = journal_of(&app, &id)?;
-    follow(&app, move || run_state(&path))
+    let tells = app.site.tells.as_ref();
+    let progress = tells.map(|tells| tells.progress(&id));
+    let progress = progress.unwrap_or_else(|| stream::empty().boxed());
+    follow(&app, move || run_state(&path), progress)
 }
 
 async fn home_events(State(app): State<App>) -> Answer<Response> {
     let folder = app.site.folder.clone();
-    follow(&app, move || folder_state(&folder))
+    let nothing = stream::empty().boxed();
+    follow(&app, move || folder_state(&folder), nothing)
 }
 
 /// What tells one state of a file from another; none where it is gone.
@@ -284,7 +290,11 @@ fn folder_state(folder: &FilePath) -> Seen {
 }
 
 /// A stream that says when something is new. The reader is not waited for: what it missed is one event.
-fn follow(app: &App, look: impl Fn() -> Seen + Send + Sync + 'static) -> Answer<Response> {
+fn follow(
+    app: &App,
+    look: impl Fn() -> Seen + Send + Sync + 'static,
+    progress: BoxStream<'static, String>,
+) -> Answer<Response> {
     let permit = Arc::clone(&app.streams).try_acquire_owned().map_err(|_| {
         let text = format!("{STREAMS} pages look on already.\n");
         (StatusCode::SERVICE_UNAVAILABLE, text)
@@ -297,7 +307,15 @@ fn follow(app: &App, look: impl Fn() -> Seen + Send + Sync + 'static) -> Answer<
         closed: app.closed.clone(),
         _permit: permit,
     };
-    let stream = Sse::new(told(following)).keep_alive(KeepAlive::default());
+    // JSON, as an event without a text is none to a browser.
+    let progress = progress.map(|line| {
+        let line = Value::String(line).to_string();
+        Some(Ok(Event::default().event("progress").data(line)))
+    });
+    let over = stream::once(ready(None));
+    let both = stream::select(told(following).map(Some).chain(over), progress);
+    let until_over = both.take_while(|event| ready(event.is_some()));
+    let stream = Sse::new(until_over.filter_map(ready)).keep_alive(KeepAlive::default());
     Ok(stream.into_response())
 }
 

@@ -17,7 +17,7 @@ use runbook::journal::Journal;
 use runbook::record::{
     Answer, Body, FORMAT, Place, Question, Record, RunId, RunStatus, Through, Witness,
 };
-use runbook::run::{Asking, Display as _, Operator as _, Reply};
+use runbook::run::{Asking, Display as _, Operator as _, Progress, Reply};
 use tempfile::TempDir;
 use tonic::{Code, Status};
 
@@ -34,7 +34,7 @@ fn record(seq: u64, body: Body) -> Record {
     }
 }
 
-fn opened(run: &str) -> Record {
+pub(crate) fn opened(run: &str) -> Record {
     let body = Body::Opened {
         format: FORMAT,
         run: RunId(run.to_owned()),
@@ -325,6 +325,90 @@ async fn a_watch_goes_on_where_it_was_when_the_server_comes_back() {
         }
     }
     assert_eq!(numbers, [1, 2, 0, 3, 4, 5]);
+}
+
+/// Reads until progress says that this is waited for; the numbers of the records before it.
+async fn until_waiting(
+    stream: &mut tonic::Streaming<v1::WatchRunResponse>,
+    waiting_for: &str,
+) -> Vec<u64> {
+    let mut numbers = Vec::new();
+    loop {
+        let event = in_time(stream.next()).await.expect("it goes on");
+        match event.expect("no error").event {
+            Some(Event::Record(record)) => numbers.push(record.seq),
+            Some(Event::Progress(progress)) if progress.waiting_for == waiting_for => {
+                return numbers;
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Progress is the process's to tell, records are in the file: where the one falls silent, the others go on.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_run_of_another_process_is_watched_with_its_progress_and_without_from_its_file() {
+    let folder = TempDir::new().expect("a folder");
+    let mut run = Pretended::new(folder.path());
+    let listen = Listen {
+        address: Address::Unix(folder.path().join("serve.sock")),
+        tls: None,
+    };
+    let server = serve(&listen, Runs::Folder(folder.path().to_owned()));
+    let mut client = reach(server.address()).await;
+    let with_progress = |from| v1::WatchRunRequest {
+        records_only: false,
+        ..watch(RUN, from)
+    };
+    let streams = [
+        client.watch_run(with_progress(1)).await,
+        client.watch_run(with_progress(2)).await,
+        client.watch_run(with_progress(u64::MAX)).await,
+    ];
+    let [mut whole, mut rest, mut none] = streams.map(|it| it.expect("a stream").into_inner());
+    run.append(&polled(2));
+    let progress = |waiting_for: &str| Progress {
+        step: Some(place()),
+        in_flight: 2,
+        rate: 20.0,
+        waiting_for: Some(waiting_for.to_owned()),
+        until: None,
+        now: "2026-01-01T00:00:00Z".parse().expect("a timestamp"),
+        simulated: false,
+    };
+    run.feed.progress(&progress("Workers"));
+    assert_eq!(until_waiting(&mut whole, "Workers").await, [1, 2]);
+    assert_eq!(until_waiting(&mut rest, "Workers").await, [2]);
+    assert_eq!(until_waiting(&mut none, "Workers").await, [0_u64; 0]);
+    run.append(&polled(3));
+    run.feed.progress(&progress("drainage"));
+    assert_eq!(until_waiting(&mut whole, "drainage").await, [3]);
+
+    // The process says nothing more, and then nobody is behind its socket; somebody has the journal still.
+    let Pretended {
+        mut journal,
+        feed,
+        desk,
+        server: own,
+    } = run;
+    feed.close();
+    own.stop();
+    for seq in 4..=6 {
+        journal.append(&[polled(seq)]).expect("written");
+    }
+    drop((journal, desk));
+    let read = read_all(whole).await.expect("to the end, without an error");
+    assert_eq!(read, (vec![4, 5, 6], v1::RunState::Stopped));
+    let read = read_all(rest).await.expect("to the end, without an error");
+    assert_eq!(read, (vec![3, 4, 5, 6], v1::RunState::Stopped));
+    let read = read_all(none).await.expect("to the end, without an error");
+    assert_eq!(read, (vec![], v1::RunState::Stopped));
+    let run_id = RUN.to_owned();
+    let stop = client.stop_run(v1::StopRunRequest { run_id }).await;
+    let nothing = stop.expect_err("refused");
+    assert_eq!(nothing.code(), Code::FailedPrecondition);
+    assert!(nothing.message().contains("nothing to stop"), "{nothing}");
+    server.stop();
 }
 
 fn asking(question: u32) -> Asking {

@@ -129,6 +129,10 @@ impl Home {
             ),
             (r"\b[0-9a-f]{64}\b".to_owned(), "DIGEST"),
             (r"process \d+".to_owned(), "process PID"),
+            (
+                r"(uid \d+|[\w.-]+) through the socket \(uid \d+ on [^)]+\)".to_owned(),
+                "USER through the socket",
+            ),
             (r"\bby \S+( \d+)? on \S+".to_owned(), "by USER on HOST"),
             (
                 r"\bbroken: \S+( \d+)? on \S+,".to_owned(),

@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use futures::future::BoxFuture;
+use futures::stream::{self, BoxStream, StreamExt as _};
 use runbook::journal::Journal;
-use runbook::page::{Answering, Answers, Bound, Site};
+use runbook::page::{Answering, Answers, Bound, Site, Tells};
 use tempfile::TempDir;
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -27,6 +28,15 @@ impl Answers for Kept {
         };
         self.0.lock().expect("not poisoned").push(answering);
         Box::pin(async move { said })
+    }
+}
+
+/// Says of each run what it waits for, and then that nothing is known any more.
+struct Waits;
+
+impl Tells for Waits {
+    fn progress(&self, run: &str) -> BoxStream<'static, String> {
+        stream::iter([format!("{run} waits for \"it\"\r\n"), String::new()]).boxed()
     }
 }
 
@@ -56,6 +66,7 @@ impl Served {
         let kept = Arc::new(Kept::default());
         let site = Site {
             folder: folder.path().to_owned(),
+            tells: Some(Arc::new(Waits)),
             answers: Some(Arc::clone(&kept) as Arc<dyn Answers>),
         };
         let (end, ended) = oneshot::channel::<()>();
@@ -267,6 +278,7 @@ async fn what_is_written_later_is_told_and_only_that_is_sent() {
                 "{text}"
             );
         }
+        text
     };
     served.journal.append(&rest[..100]).expect("written");
     let again = async {
@@ -275,10 +287,15 @@ async fn what_is_written_later_is_told_and_only_that_is_sent() {
         served.journal.append(&rest[100..]).expect("written");
         std::future::pending::<()>().await;
     };
-    tokio::select! {
+    let text = tokio::select! {
         told = tokio::time::timeout(Duration::from_secs(60), told) => told.expect("it was told"),
-        () = again => {}
-    }
+        () = again => unreachable!("it never ends"),
+    };
+    let waits = r#"data: "rb-7f3a waits for \"it\"\r\n""#;
+    assert!(
+        text.contains(waits) && text.contains("data: \"\""),
+        "{text}"
+    );
     let news = served
         .get(&format!("/runs/rb-7f3a/ledger?since={FIRST}"), &cookie)
         .await;

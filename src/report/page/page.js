@@ -219,7 +219,12 @@
 
   // The served page: sections and rows come anew, at most once a second; what did not change stays as it is.
   const base = document.body.dataset.live;
-  const say = (text) => { find("#live").textContent = text; };
+  // How this page stands, and what the run is about between its records.
+  let stands = "Live", doing = "";
+  const say = (text, about = doing) => {
+    [stands, doing] = [text, about];
+    find("#live").textContent = doing ? stands + ". " + doing : stands;
+  };
   // What somebody who listens has to know; that the page was refreshed is not.
   const tell = (text) => { say(text); if (find("#told").textContent !== text) find("#told").textContent = text; };
   const get = async (path) => {
@@ -303,8 +308,9 @@
     document.addEventListener("submit", answer);
     const stream = new EventSource(base + "/events");
     stream.addEventListener("records", news);
-    stream.addEventListener("gone", (event) => { stream.close(); tell(event.data); });
-    stream.addEventListener("error", () => tell("Not connected; trying again"));
+    stream.addEventListener("progress", (event) => say(stands, JSON.parse(event.data)));
+    stream.addEventListener("gone", (event) => { stream.close(); doing = ""; tell(event.data); });
+    stream.addEventListener("error", () => { doing = ""; tell("Not connected; trying again"); });
     stream.addEventListener("open", () => { find("#told").textContent = ""; news(); });
   };
 

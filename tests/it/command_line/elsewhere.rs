@@ -52,7 +52,12 @@ struct Watcher {
 
 impl Watcher {
     fn new(home: &Home, run: &str) -> Self {
+        Self::through(home, run, &[])
+    }
+
+    fn through(home: &Home, run: &str, more: &[&str]) -> Self {
         let mut command = home.command(&["watch", run, "--output", "json"]);
+        command.args(more);
         command.stdout(Stdio::piped()).stderr(Stdio::null());
         let mut child = command.spawn().expect("the binary runs");
         let stdout = child.stdout.take().expect("its stdout");
@@ -296,4 +301,136 @@ fn two_people_agree_over_mutual_tls_and_whoever_started_it_is_none_of_them() {
     assert!(starter.contains("somebody else must agree"), "{starter}");
     run.child.kill().expect("killed");
     run.child.wait().expect("gone");
+}
+
+/// Through `serve` a run of another process is what its own terminal shows, until that process is gone.
+#[test]
+fn a_run_that_is_killed_is_watched_to_its_last_record_without_a_gap() {
+    let (home, served) = (Home::new(), serve(world(2)));
+    let server = Begun::new(
+        home.command(&["serve"]),
+        "can be watched and answered there",
+    );
+    let socket = home.path().join("state/runbook/sockets/serve.sock");
+    let at = format!("--connect=unix:{}", socket.display());
+    let listening = home.command(&exec(&served.address, &["--listen"]));
+    let mut run = Begun::new(listening, "Others may watch and answer on unix:");
+    let id = home.run_id();
+    let (mut here, mut there) = (
+        Watcher::new(&home, &id),
+        Watcher::through(&home, &id, &[&at]),
+    );
+    here.until("asked");
+    there.until("asked");
+    // Said once there is progress after the question: the process is asked for it, here and through the server.
+    let hint = "to answer: runbook approve";
+    let shown_here = Begun::new(home.command(&["watch", &id]), hint);
+    let shown_there = Begun::new(home.command(&["watch", &id, &at]), hint);
+    run.child.kill().expect("killed");
+    run.child.wait().expect("gone");
+
+    let written = std::fs::read_to_string(home.journal()).expect("a journal");
+    for watcher in [here, there] {
+        let (code, numbers) = watcher.ended();
+        assert_eq!(code, Some(1), "as a run that can be resumed");
+        let wanted: Vec<u64> = (1..).take(numbers.len()).collect();
+        assert_eq!(numbers, wanted, "each record once, in order");
+        assert!(written.contains(&format!("\"seq\":{}", numbers.len())));
+        assert!(!written.contains(&format!("\"seq\":{}", numbers.len() + 1)));
+    }
+    for shown in [shown_here, shown_there] {
+        let (code, text) = shown.ended();
+        assert_eq!(code, Some(1), "{text}");
+        assert!(!text.contains("error"), "{text}");
+    }
+    let over = home.run(&["stop", &id]);
+    exits(&over, 4);
+    assert!(
+        over.contains("its process ended without a word: there is nothing to stop"),
+        "{over}"
+    );
+    Command::new("kill")
+        .args(["-TERM", &server.child.id().to_string()])
+        .status()
+        .expect("told");
+    server.ended();
+}
+
+#[test]
+fn a_run_is_stopped_from_elsewhere_and_goes_on_when_it_is_resumed() {
+    let (home, served) = (Home::new(), serve(world(2)));
+    let listening = home.command(&exec(&served.address, &["--listen"]));
+    let run = Begun::new(listening, "Others may watch and answer on unix:");
+    let id = home.run_id();
+    Watcher::new(&home, &id).until("asked");
+    let stopped = home.run(&["stop", &id]);
+    assert_snapshot!("stopped", stopped);
+    let (code, text) = run.ended();
+    assert_eq!(code, Some(130), "{text}");
+    assert_eq!(served.simulator.write_count(), 0);
+    let shown = home.run(&["show", &id]);
+    assert!(shown.contains("through the socket"), "{shown}");
+    assert_snapshot!("stopped_already", home.run(&["stop", &id]));
+    exits(
+        &home.run(&["resume", &id, "--yes", "--confirm=tell=told"]),
+        0,
+    );
+    assert_eq!(served.simulator.write_count(), 2);
+    assert_snapshot!(
+        "nothing_to_stop",
+        home.run(&["stop", &id, "--output", "json"])
+    );
+
+    // Through a server, for a program, without waiting for calls that never end.
+    let other = serve(world(2));
+    let listening = home.command(&exec(&other.address, &["--listen"]));
+    let run = Begun::new(listening, "Others may watch and answer on unix:");
+    let id = home.run_id();
+    Watcher::new(&home, &id).until("asked");
+    let server = Begun::new(
+        home.command(&["serve"]),
+        "can be watched and answered there",
+    );
+    let socket = home.path().join("state/runbook/sockets/serve.sock");
+    let at = format!("--connect=unix:{}", socket.display());
+    let wrong = home.run(&["stop", &id, &at, "--timeout", "soon"]);
+    exits(&wrong, 2);
+    let stopped = home.run(&["stop", &id, &at, "--output", "json"]);
+    assert_snapshot!("stopped_through_a_server", stopped);
+    assert_eq!(run.ended().0, Some(130));
+    Command::new("kill")
+        .args(["-TERM", &server.child.id().to_string()])
+        .status()
+        .expect("told");
+    server.ended();
+}
+
+/// Nobody can be told where nobody listens: it says who carries the run out, and how else it is stopped.
+#[test]
+fn a_run_that_does_not_listen_is_stopped_where_it_is() {
+    let home = Home::new();
+    let path = home
+        .path()
+        .join("state/runbook/rb-20260101-000000-aaaa.jsonl");
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    let mut journal = runbook::journal::Journal::create(&path).expect("a journal");
+    let opened = crate::api::opened("rb-20260101-000000-aaaa");
+    journal.append(&[opened]).expect("written");
+    let note = serde_json::json!({
+        "host": "ops-7", "pid": 4711, "user": "alice", "since": "2026-01-01T00:00:00Z",
+    });
+    std::fs::write(path.with_extension("jsonl.lock"), note.to_string()).expect("written");
+    assert_snapshot!(
+        "stop_one_that_does_not_listen",
+        home.run(&["stop", "rb-2026"])
+    );
+    std::fs::write(
+        path.with_extension("jsonl.listen"),
+        "ops-7.example.com:7300\n4711\n",
+    )
+    .expect("written");
+    assert_snapshot!(
+        "stop_one_that_listens_elsewhere",
+        home.run(&["stop", "rb-2026"])
+    );
 }
