@@ -21,7 +21,7 @@ use serde_json::{Map, Value};
 use tokio::sync::mpsc::{UnboundedSender, unbounded_channel};
 use tokio::sync::{oneshot, watch};
 
-pub use parked::vote_while_parked;
+pub use parked::{Parked, vote_while_parked};
 pub use refusal::Refusal;
 
 use crate::approval::Vote;

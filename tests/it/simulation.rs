@@ -169,6 +169,7 @@ fn a_seed_replays_byte_for_byte() {
 fn the_simulation_is_worth_its_time() {
     let mut rpcs: BTreeMap<String, usize> = BTreeMap::new();
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
+    let mut counted_later = 0;
     for seed in 0..80 {
         let ran = drive::drive(&draw::case(seed));
         for sent in &ran.log {
@@ -177,7 +178,12 @@ fn the_simulation_is_worth_its_time() {
         for exit in &ran.exits {
             *ends.entry(format!("{exit:?}")).or_default() += 1;
         }
+        counted_later += people::counted_later(&journal::Told::read(&ran.journal));
     }
+    assert!(
+        counted_later > 0,
+        "no answer to a parked run counts when it is resumed"
+    );
     for rpc in [
         "ResetWorkflowExecution",
         "UpdateWorkflowExecutionOptions",
@@ -193,6 +199,7 @@ fn the_simulation_is_worth_its_time() {
     for exit in [
         Exit::Succeeded,
         Exit::Halted,
+        Exit::Parked,
         Exit::Killed,
         Exit::Interrupted,
     ] {

@@ -43,6 +43,15 @@ pub(crate) struct Life {
     pub(crate) unattended: bool,
     /// `--limit`
     pub(crate) limit: Option<u64>,
+    /// Who answers while it is parked, after this one.
+    pub(crate) voices: Vec<Voice>,
+}
+
+/// An answer to a run that nobody carries out.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Voice {
+    pub(crate) who: &'static str,
+    pub(crate) yes: bool,
 }
 
 /// How a process ends before its time.

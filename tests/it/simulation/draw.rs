@@ -41,7 +41,8 @@ pub(crate) fn case(seed: u64) -> Case {
     let calm = dice.percent(15);
     let faults = if calm { Vec::new() } else { faults(&mut dice) };
     let doubles = if calm { Vec::new() } else { doubles(&mut dice) };
-    let lives = lives(&mut dice);
+    let mut lives = lives(&mut dice);
+    super::people::draw_voices(seed, &book, &mut lives);
     let dry_first = dice.percent(20);
     Case {
         seed,
@@ -651,6 +652,7 @@ fn lives(dice: &mut Dice) -> Vec<Life> {
             retry_failed: dice.percent(25),
             unattended: dice.percent(5),
             limit: dice.percent(8).then(|| dice.between(1, 6)),
+            voices: Vec::new(),
         });
     }
     lives

@@ -20,7 +20,7 @@ use runbook::simulator::{Deed, Facts, Simulator, Write};
 use runbook::steps::{Finish, Machine};
 
 use super::case::{Case, Death, Life};
-use super::people::{Answering, attached};
+use super::people::{Answering, answer_parked, attached};
 use super::wire::{Sent, Wire};
 
 const BEGINNING: &str = "2026-01-05T03:00:00Z";
@@ -96,7 +96,13 @@ async fn play(case: &Case) -> Ran {
             }
         };
         exits.push(exit);
-        tokio::time::sleep(life.pause).await;
+        tokio::time::sleep(life.pause / 2).await;
+        let now = stage.wire.host.now();
+        if let Err(error) = answer_parked(&stage.memory, &life.voices, now) {
+            broken = Some(error);
+            break;
+        }
+        tokio::time::sleep(life.pause - life.pause / 2).await;
         match exit {
             Exit::Succeeded => break,
             Exit::Halted | Exit::Parked if planned.is_none() => {

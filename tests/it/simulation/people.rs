@@ -6,13 +6,15 @@ use std::sync::{Mutex, PoisonError};
 
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use runbook::record::Witness;
+use runbook::desk::{Parked, Submission};
+use runbook::journal::{Journal, Memory};
+use runbook::record::{Answer, Witness};
 use runbook::run::{Asking, Operator, Reply};
 use serde_json::Value;
 
-use super::case::{Book, Case, Does};
+use super::case::{Book, Case, Does, Life, Voice};
 use super::dice::Dice;
-use super::journal::{Told, text};
+use super::journal::{Fact, Told, text};
 
 /// Whoever might answer, welcome or not.
 const ANYBODY: [&str; 7] = [
@@ -47,6 +49,88 @@ pub(crate) fn draw(seed: u64, book: &mut Book) {
             step.agreement = Some(dice.pick(&[(1, true), (2, false), (2, true), (3, false)]));
         }
     });
+}
+
+/// Which processes nobody answers, so that they park, and who answers then. From dice of its own, too.
+pub(crate) fn draw_voices(seed: u64, book: &Book, lives: &mut [Life]) {
+    let mut dice = Dice::new(seed ^ 0x0070_7E55);
+    let several = book.steps().iter().any(|step| step.agreement.is_some());
+    for life in lives {
+        life.unattended |= dice.percent(if several { 40 } else { 4 });
+        for _ in 0..dice.pick(&[0, 1, 2, 3, 5]) {
+            life.voices.push(Voice {
+                who: dice.pick(&ANYBODY),
+                yes: !dice.percent(8),
+            });
+        }
+    }
+}
+
+/// Answers while nobody carries the run out: what is taken is in the journal and on the disk, whatever else is said
+/// leaves it as it was.
+pub(crate) fn answer_parked(
+    memory: &Memory,
+    voices: &[Voice],
+    now: Timestamp,
+) -> Result<(), String> {
+    for voice in voices {
+        let Ok(parked) = Parked::recall(|each| Journal::open_memory(memory, each)) else {
+            return Ok(());
+        };
+        let Some(question) = parked.question() else {
+            return Ok(());
+        };
+        let before = memory.bytes();
+        let submission = Submission {
+            question,
+            answer: if voice.yes { Answer::Yes } else { Answer::No },
+            word: None,
+            note: String::new(),
+            form: serde_json::Map::new(),
+            witness: Witness::rehearsed(voice.who),
+        };
+        let taken = parked.vote(submission, now);
+        let after = memory.bytes();
+        let said = after.strip_prefix(before.as_slice());
+        let said = said.ok_or("an answer changed what was written before")?;
+        let wanted: &[&str] = match &taken {
+            Ok(standing) if standing.again => &[],
+            Ok(_) if voice.yes => &["approved", "parked"],
+            Ok(_) => &["answered", "parked"],
+            Err(_) => &[],
+        };
+        let told = Told::read(said);
+        let kinds: Vec<&str> = told.facts.iter().map(Fact::kind).collect();
+        let (length, durable) = memory.lengths();
+        if kinds != wanted || length != durable {
+            return Err(format!(
+                "{voice:?} while it is parked came to {taken:?}, and to {kinds:?}, {durable} of {length} bytes durable"
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Questions that were answered after a resume by some who had said so while the run was parked.
+pub(crate) fn counted_later(told: &Told) -> usize {
+    let (mut attached, mut waiting, mut counted) = (false, BTreeSet::new(), 0);
+    let mut steps: BTreeMap<u64, String> = BTreeMap::new();
+    for fact in &told.facts {
+        let question = fact.body["question"].as_u64().unwrap_or_default();
+        let step = steps.get(&question).cloned().unwrap_or_default();
+        match fact.kind() {
+            "attached" => attached = true,
+            "parked" | "interrupted" => attached = false,
+            "asked" => _ = steps.insert(question, fact.step().to_owned()),
+            "approved" if !attached => _ = waiting.insert(step),
+            "answered" => {
+                let waited = waiting.remove(&step);
+                counted += usize::from(attached && waited && text(&fact.body, "answer") == "yes");
+            }
+            _ => {}
+        }
+    }
+    counted
 }
 
 /// Somebody says yes, or nobody is there.

@@ -88,6 +88,9 @@ fn candidates(case: &Case) -> Vec<Case> {
     for index in 0..case.lives.len() {
         with(&|it| _ = it.lives.remove(index));
         let life = &case.lives[index];
+        for voice in 0..life.voices.len() {
+            with(&|it| _ = it.lives[index].voices.remove(voice));
+        }
         for mishap in 0..life.mishaps.len() {
             with(&|it| _ = it.lives[index].mishaps.remove(mishap));
         }
@@ -95,6 +98,7 @@ fn candidates(case: &Case) -> Vec<Case> {
             death: life.death.clone(),
             mishaps: life.mishaps.clone(),
             pause: life.pause,
+            voices: life.voices.clone(),
             ..Life::default()
         };
         if plain != *life {
