@@ -11,7 +11,7 @@ use crate::action::World;
 use crate::action::workflows::{Looking, look_and_judge};
 use crate::clock::Clock;
 use crate::connection::{Access, ConnectionArgs};
-use crate::report::{Explanation, write_json};
+use crate::report::{Confirms, Explanation, write_json};
 use crate::run::{Interrupts, begin};
 use crate::runbook::{Parameters, Runbook};
 use crate::survey::WorkflowKey;
@@ -149,9 +149,10 @@ pub async fn explanation(
             return Err(absent(&key.workflow_id, ui));
         };
         let history = judged.history.as_ref().map(|(_, history)| history);
+        let confirms = Confirms::of(runbook, &scope, name);
         explained
             .get_or_insert_with(|| Explanation::new(&judged.look))
-            .add(table, &judged.look, history, &judged.verdict);
+            .add(table, &judged.look, history, &judged.verdict, confirms);
     }
     explained.ok_or_else(|| session::failed("the runbook has no decision to explain", ui))
 }

@@ -8,12 +8,14 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use super::format::{Style, Text, Tone, count, moment};
+use super::plan::names_of;
 use super::points;
 use crate::decision::{Call, RowVerdict, Table, Verdict, as_listed, task_state};
 use crate::record::Treatment;
-use crate::runbook::TaskCondition;
+use crate::runbook::{Agreement, Runbook, Scope, TaskCondition};
 use crate::survey::{
     AttributeValue, Behavior, HistoryLook, Look, Override, ResetPoint, Status, Version,
 };
@@ -82,6 +84,56 @@ pub struct Explained {
     pub rows: Vec<RowVerdict>,
     /// What follows.
     pub verdict: Consequence,
+    /// Steps that apply it and want more than anybody's yes before they write.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub confirms: Vec<Confirms>,
+}
+
+/// What a step wants before it writes.
+#[derive(Clone, Debug, Serialize)]
+pub struct Confirms {
+    /// The step.
+    pub step: String,
+    /// The word that must be typed; as it is written where only the run knows it.
+    pub word: Option<String>,
+    /// How many people must agree, and who is not one of them.
+    pub agreement: Agreement,
+}
+
+impl Confirms {
+    /// Of the steps that apply a table.
+    pub fn of(runbook: &Runbook, scope: &Scope, table: &str) -> Vec<Self> {
+        let mut found = Vec::new();
+        for step in runbook.all_steps() {
+            let plain = step.confirm.is_none() && step.agreement.is_plain();
+            if plain || names_of(step).0.as_deref() != Some(table) {
+                continue;
+            }
+            let word = step.confirm.as_ref().map(|word| {
+                let known = scope.render(&Value::from(word.as_str())).ok();
+                let known = known.and_then(|known| known.as_str().map(str::to_owned));
+                known.unwrap_or_else(|| word.clone())
+            });
+            found.push(Self {
+                step: step.id.clone(),
+                word,
+                agreement: step.agreement,
+            });
+        }
+        found
+    }
+
+    fn text(&self, text: &mut Text) {
+        let mut wants = Vec::new();
+        if !self.agreement.is_plain() {
+            wants.push(self.agreement.clause());
+        }
+        if let Some(word) = &self.word {
+            wants.push(format!("the word `{word}` must be typed"));
+        }
+        let line = format!("  Step {} asks first: {}.", self.step, wants.join("; "));
+        text.line(Tone::Warn, &line);
+    }
 }
 
 /// What follows for the Workflow.
@@ -179,6 +231,7 @@ impl Explanation {
         look: &Look,
         history: Option<&HistoryLook>,
         verdict: &Verdict,
+        confirms: Vec<Confirms>,
     ) {
         let listed = as_listed(look, look.effective_version());
         self.decisions.push(Explained {
@@ -188,6 +241,7 @@ impl Explanation {
             class: table.class_of(&listed).map(str::to_owned),
             rows: table.verdicts(&listed, look),
             verdict: Consequence::of(table, history, verdict),
+            confirms,
         });
     }
 
@@ -381,6 +435,9 @@ impl Explained {
             }
         }
         self.verdict.text(text);
+        if matches!(self.verdict, Consequence::Would { .. }) {
+            self.confirms.iter().for_each(|step| step.text(text));
+        }
     }
 }
 

@@ -22,7 +22,7 @@ mod workflows;
 mod page;
 
 pub use entry::State;
-pub use explain::{Consequence, Explained, Explanation};
+pub use explain::{Confirms, Consequence, Explained, Explanation};
 pub use fold::Report;
 pub use format::{
     Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, is_harmful,

@@ -247,7 +247,7 @@ fn takes_workflows(action: &str) -> bool {
 }
 
 /// The table names that a step uses: those that it applies, then those that it only counts.
-fn names_of(step: &Step) -> (Option<String>, Vec<String>) {
+pub(super) fn names_of(step: &Step) -> (Option<String>, Vec<String>) {
     let StepBody::Action { action, with } = &step.body else {
         return (None, Vec::new());
     };

@@ -387,8 +387,7 @@ impl StepPlan {
             (None, None) => {}
         }
         if !self.agreement.is_plain() {
-            let words = self.agreement.words();
-            say(Tone::Warn, &format!("{words} must agree"));
+            say(Tone::Warn, &self.agreement.clause());
         }
         self.unknown
             .iter()

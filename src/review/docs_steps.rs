@@ -63,7 +63,7 @@ fn gates(step: &Step, does: &Does) -> Vec<Words> {
         gates.push(Words::new("asks before it writes"));
     }
     if !step.agreement.is_plain() {
-        gates.push(Words::new(&step.agreement.words()).say(" must agree"));
+        gates.push(Words::new(&step.agreement.clause()));
     }
     if let Some(word) = &step.confirm {
         gates.push(Words::new("somebody types ").code(word));
@@ -177,7 +177,7 @@ fn holds(step: &Step, does: &Does) -> Vec<String> {
         items.push("Asks before it writes, with what it would do and to how many.".to_owned());
     }
     if !step.agreement.is_plain() {
-        items.push(format!("{} must agree.", step.agreement.words()));
+        items.push(format!("{}.", step.agreement.clause()));
     }
     if let Some(word) = &step.confirm {
         items.push(format!(

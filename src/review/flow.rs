@@ -83,9 +83,15 @@ impl Chart<'_> {
 
     fn action(&mut self, step: &Step, mut ends: Ends) -> Ends {
         let does = Does::of(self.runbook, step);
+        let mut gate = Vec::new();
+        if !step.agreement.is_plain() {
+            gate.push(line(&step.agreement.clause()));
+        }
         if let Some(word) = &step.confirm {
-            let text = format!("somebody types<br/>{}", line(word));
-            let gate = self.node("{{", &text, "}}", "asks");
+            gate.push(format!("somebody types<br/>{}", line(word)));
+        }
+        if !gate.is_empty() {
+            let gate = self.node("{{", &gate.join("<br/>"), "}}", "asks");
             self.edges(&ends, &gate);
             ends = vec![(gate, String::new())];
         }

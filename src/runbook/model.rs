@@ -279,13 +279,22 @@ impl Agreement {
 
     /// Who must agree, where that is more than anybody: `2 people`.
     pub fn words(&self) -> String {
-        let people = match self.by {
-            1 => "1 person".to_owned(),
-            many => format!("{many} people"),
-        };
-        match self.not_starter {
-            true => format!("{people}, none of whom began or resumed the run"),
-            false => people,
+        self.with("")
+    }
+
+    /// The same as a clause: `2 people must agree`.
+    pub fn clause(&self) -> String {
+        self.with(" must agree")
+    }
+
+    fn with(&self, must: &str) -> String {
+        match (self.by, self.not_starter) {
+            (1, false) => format!("1 person{must}"),
+            (1, true) => format!("1 person{must}, and not who began or resumed the run"),
+            (many, false) => format!("{many} people{must}"),
+            (many, true) => {
+                format!("{many} people{must}, none of whom began or resumed the run")
+            }
         }
     }
 }

@@ -137,6 +137,25 @@ fn a_page_of_a_file_that_means_harm() {
 }
 
 #[test]
+fn a_page_says_in_each_place_who_must_agree() {
+    let line = "          with: { decision: running }\n";
+    let text =
+        |confirm: &str| flagship().replacen(line, &format!("{line}          {confirm}\n"), 1);
+    let two = page(&parse(&text("confirm: { by: 2, not: starter }")));
+    let who = "2 people must agree, none of whom began or resumed the run";
+    assert!(two.contains(&format!("{{{{\"{who}\"}}}}:::asks")), "{two}");
+    assert_eq!(two.matches(who).count(), 3, "{two}");
+    let one = page(&parse(&text("confirm: { by: 1, not: starter }")));
+    let who = "1 person must agree, and not who began or resumed the run";
+    assert_eq!(one.matches(who).count(), 3, "{one}");
+    let word = page(&parse(&text("confirm: { type: go, by: 2 }")));
+    assert!(
+        word.contains("2 people must agree<br/>somebody types<br/>go"),
+        "{word}"
+    );
+}
+
+#[test]
 fn every_shipped_runbook_has_a_page_and_each_step_is_in_it() {
     for (path, text) in shipped() {
         let runbook =

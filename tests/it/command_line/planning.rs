@@ -41,12 +41,20 @@ fn world() -> Value {
 }
 
 fn flagship() -> (Runbook, Parameters) {
+    flagship_with("", "")
+}
+
+/// With more beside what a line of it says.
+fn flagship_with(line: &str, more: &str) -> (Runbook, Parameters) {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
         "/runbooks/recover-pinned-workflows.yaml"
     );
     let bytes = std::fs::read(path).expect("the flagship");
-    let runbook = Runbook::parse("recover-pinned-workflows.yaml", &bytes).expect("it is valid");
+    let text = String::from_utf8(bytes).expect("text");
+    let text = text.replacen(line, &format!("{line}{more}"), 1);
+    let runbook = Runbook::parse("recover-pinned-workflows.yaml", text.as_bytes());
+    let runbook = runbook.expect("it is valid");
     let mut input = ParameterInput::default();
     let values = [
         ("bad", json!("orders:bad")),
@@ -103,7 +111,10 @@ fn plan() -> PlanReport {
 }
 
 fn explain(workflow_id: &str) -> Explanation {
-    let (runbook, parameters) = flagship();
+    explain_with(workflow_id, flagship())
+}
+
+fn explain_with(workflow_id: &str, (runbook, parameters): (Runbook, Parameters)) -> Explanation {
     simulated(async |world, ui| {
         world.temporal.preflight().await.expect("a preflight");
         let current = world
@@ -154,4 +165,22 @@ fn why_a_row_takes_a_workflow_and_what_it_would_lose() {
     assert_snapshot!("explain_one_out_of_scope", explain("ticker-0").text(WIDTH));
     let json = serde_json::to_string_pretty(&explain("order-stuck-0")).expect("JSON");
     assert_snapshot!("explain_as_json", json);
+}
+
+#[test]
+fn who_must_agree_before_it_is_written_to() {
+    let line = "          with: { decision: running }\n";
+    let more = "          confirm: { type: \"${{ params.bad.build_id }}\", by: 2, not: starter }\n";
+    let explained = |workflow: &str| explain_with(workflow, flagship_with(line, more));
+    let text = explained("loyalty-0").text(WIDTH);
+    let text = text.replace("\n    ", " ");
+    let asks = "  Step recover asks first: 2 people must agree, none of whom began or resumed the run; \
+                the word `bad` must be typed.\n";
+    assert_eq!(text.matches(asks).count(), 1, "{text}");
+    let untouched = explained("ticker-0");
+    assert!(!untouched.text(WIDTH).contains("asks first"));
+    let json = serde_json::to_value(&untouched).expect("JSON");
+    let confirms = json!([{ "step": "recover", "word": "bad", "agreement": { "by": 2, "not_starter": true } }]);
+    assert_eq!(json["decisions"][0]["confirms"], confirms);
+    assert!(json["decisions"][1].get("confirms").is_none());
 }
