@@ -4,11 +4,13 @@
 //! itself, and says so to the run's own socket. Whoever reaches that socket is the account that runs the run, and could
 //! write its journal: the exception gives them nothing that they do not have.
 
+use jiff::Timestamp;
 use tonic::metadata::MetadataValue;
 use tonic::transport::server::{TcpConnectInfo, TlsConnectInfo, UdsConnectInfo};
 use tonic::{Request, Status};
 use x509_parser::extensions::GeneralName;
 use x509_parser::prelude::{FromDer as _, X509Certificate};
+use x509_parser::time::ASN1Time;
 
 use crate::journal::{self, Holder};
 use crate::record::{Through, Witness};
@@ -18,6 +20,9 @@ const ON_BEHALF: &str = "runbook-witness-bin";
 
 /// The longest name that is taken, in bytes.
 const LONGEST: usize = 256;
+
+const NAMELESS: &str = "the client certificate names nobody: it needs an e-mail address, a URI, a common name or a DNS name";
+const EXPIRED: &str = "the client certificate is not valid any more: connect with a new one";
 
 /// Who sent a request.
 ///
@@ -41,17 +46,16 @@ pub(super) fn witness<T>(request: &Request<T>) -> Result<Witness, Status> {
     let from = tls.and_then(|tls| tls.get_ref().remote_addr());
     let certificates = request.peer_certs();
     let certificate = certificates.as_ref().and_then(|all| all.first());
-    let name = certificate.and_then(|certificate| name_in(certificate.as_ref()));
-    match name {
-        Some(name) => Ok(Witness {
-            name,
-            from: from.map(|from| from.to_string()).unwrap_or_default(),
-            through: Through::Tls,
-        }),
-        None => Err(Status::unauthenticated(
-            "the client certificate names nobody: it needs an e-mail address, a URI, a common name or a DNS name",
-        )),
-    }
+    let name = match certificate {
+        Some(certificate) => person(certificate.as_ref(), Timestamp::now()),
+        None => Err(NAMELESS),
+    };
+    let name = name.map_err(Status::unauthenticated)?;
+    Ok(Witness {
+        name,
+        from: from.map(|from| from.to_string()).unwrap_or_default(),
+        through: Through::Tls,
+    })
 }
 
 /// This account, on this machine.
@@ -72,10 +76,19 @@ pub(super) fn send_for<T>(request: &mut Request<T>, witness: &Witness) {
     request.metadata_mut().insert_bin(ON_BEHALF, value);
 }
 
+/// Whom a certificate names that is valid now: a connection, or a session that is taken up again, may outlive it.
+fn person(der: &[u8], now: Timestamp) -> Result<String, &'static str> {
+    let (_, certificate) = X509Certificate::from_der(der).map_err(|_| NAMELESS)?;
+    let now = ASN1Time::from_timestamp(now.as_second()).map_err(|_| EXPIRED)?;
+    if !certificate.validity().is_valid_at(now) {
+        return Err(EXPIRED);
+    }
+    name_in(&certificate).ok_or(NAMELESS)
+}
+
 /// Whom a certificate names: an e-mail address, else a URI (as SPIFFE has it), else the common name, else a DNS name.
 /// Nothing that cannot be shown on one line is a name.
-fn name_in(der: &[u8]) -> Option<String> {
-    let (_, certificate) = X509Certificate::from_der(der).ok()?;
+fn name_in(certificate: &X509Certificate<'_>) -> Option<String> {
     let alternatives = certificate.subject_alternative_name().ok().flatten();
     let names = alternatives.map(|names| names.value.general_names.as_slice());
     let first = |pick: fn(&GeneralName<'_>) -> Option<String>| names?.iter().find_map(pick);
@@ -121,7 +134,23 @@ mod tests {
         }
         params.subject_alt_names = names;
         let key = KeyPair::generate().expect("a key");
-        name_in(params.self_signed(&key).expect("a certificate").der())
+        let certificate = params.self_signed(&key).expect("a certificate");
+        person(certificate.der(), Timestamp::now()).ok()
+    }
+
+    #[test]
+    fn a_certificate_is_good_for_its_time_however_long_the_connection_lasts() {
+        let mut params = CertificateParams::default();
+        params.distinguished_name.push(DnType::CommonName, "bob");
+        params.not_before = rcgen::date_time_ymd(2026, 1, 1);
+        params.not_after = rcgen::date_time_ymd(2026, 1, 2);
+        let key = KeyPair::generate().expect("a key");
+        let certificate = params.self_signed(&key).expect("a certificate");
+        let on = |day: &str| person(certificate.der(), day.parse().expect("a time"));
+        assert!(on("2026-01-01T12:00:00Z").is_ok());
+        for day in ["2025-12-31T23:59:59Z", "2026-01-02T00:00:01Z"] {
+            assert_eq!(on(day), Err(EXPIRED), "{day}");
+        }
     }
 
     #[test]
@@ -143,6 +172,6 @@ mod tests {
         assert_eq!(named("", vec![]), None);
         assert_eq!(named("bob\u{1b}[2J", vec![]), None);
         assert_eq!(named(&"b".repeat(300), vec![]), None);
-        assert_eq!(name_in(b"no certificate"), None);
+        assert_eq!(person(b"no certificate", Timestamp::now()), Err(NAMELESS));
     }
 }

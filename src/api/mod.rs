@@ -5,7 +5,7 @@
 //! is more ([`Feed`]). Answers go to the run's [`crate::desk`], which decides. Layers, each knowing only those before
 //! it:
 //!
-//! 1. [`v1`]: messages and stubs. `address`, `socket`: where it is served. `identity`: who calls. `feed`: what a run
+//! 1. [`v1`]: messages and stubs. `address`, `socket`, `slots`: where it is served, and to how many. `identity`: who calls. `feed`: what a run
 //!    tells. `view`: what this tool knows, as messages.
 //! 2. `client`: calls the service. `folded`: a run as it stands. `runs`: which runs there are.
 //! 3. `watch`: a run as a stream of events; `upstream`: what another process says of its own.
@@ -22,6 +22,7 @@ mod identity;
 mod runs;
 mod server;
 mod service;
+mod slots;
 mod socket;
 mod upstream;
 mod view;

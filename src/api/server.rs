@@ -20,6 +20,7 @@ use tonic::transport::{Certificate, Identity, Server as Transport, ServerTlsConf
 use super::address::{Address, Announced, announce};
 use super::runs::Runs;
 use super::service::Service;
+use super::slots::{self, Counted, Slots};
 use super::socket::{self, Socket};
 use super::v1::{DESCRIPTORS, run_service_server::RunServiceServer};
 
@@ -174,13 +175,14 @@ async fn serve(
     ending: oneshot::Receiver<()>,
 ) -> io::Result<()> {
     let ending = async { drop(ending.await) };
+    let slots = Slots::of(slots::share());
     let served = match listener {
         Listener::Unix(listener) => {
-            let incoming = users_own(tokio::net::UnixListener::from_std(listener)?);
+            let incoming = users_own(tokio::net::UnixListener::from_std(listener)?, slots);
             router.serve_with_incoming_shutdown(incoming, ending).await
         }
         Listener::Tcp(listener) => {
-            let incoming = accepted(tokio::net::TcpListener::from_std(listener)?);
+            let incoming = accepted(tokio::net::TcpListener::from_std(listener)?, slots);
             router.serve_with_incoming_shutdown(incoming, ending).await
         }
     };
@@ -281,13 +283,16 @@ fn tls_error(error: &tonic::transport::Error) -> String {
 /// Connections of this user; others are closed before anything of them is read.
 fn users_own(
     listener: tokio::net::UnixListener,
-) -> impl Stream<Item = io::Result<tokio::net::UnixStream>> {
+    slots: Slots,
+) -> impl Stream<Item = io::Result<Counted<tokio::net::UnixStream>>> {
     let own = rustix::process::geteuid().as_raw();
-    futures::stream::unfold(listener, move |listener| async move {
+    futures::stream::unfold((listener, slots), move |(listener, slots)| async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) if stream.peer_cred().is_ok_and(|peer| peer.uid() == own) => {
-                    return Some((Ok(stream), listener));
+                    if let Some(stream) = slots.take(stream) {
+                        return Some((Ok(stream), (listener, slots)));
+                    }
                 }
                 Ok(_) => tracing::warn!("a peer that is another user was turned away"),
                 Err(error) => wait_after(&error).await,
@@ -298,13 +303,16 @@ fn users_own(
 
 fn accepted(
     listener: tokio::net::TcpListener,
-) -> impl Stream<Item = io::Result<tokio::net::TcpStream>> {
-    futures::stream::unfold(listener, |listener| async move {
+    slots: Slots,
+) -> impl Stream<Item = io::Result<Counted<tokio::net::TcpStream>>> {
+    futures::stream::unfold((listener, slots), |(listener, slots)| async move {
         loop {
             match listener.accept().await {
                 Ok((stream, _)) => {
                     let _ = stream.set_nodelay(true);
-                    return Some((Ok(stream), listener));
+                    if let Some(stream) = slots.take(stream) {
+                        return Some((Ok(stream), (listener, slots)));
+                    }
                 }
                 Err(error) => wait_after(&error).await,
             }
@@ -315,4 +323,33 @@ fn accepted(
 async fn wait_after(error: &io::Error) {
     tracing::warn!(%error, "a connection cannot be accepted");
     tokio::time::sleep(AGAIN).await;
+}
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use futures::StreamExt as _;
+    use tokio::io::AsyncReadExt as _;
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_connection_too_many_is_closed_and_there_is_room_when_another_ends() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let at = listener.local_addr().expect("an address");
+        let mut incoming = pin!(accepted(listener, Slots::of(1)));
+        let _one = TcpStream::connect(at).await.expect("connected");
+        let one = incoming.next().await.expect("it goes on").expect("let in");
+        let mut two = TcpStream::connect(at).await.expect("connected");
+        let mut byte = [0];
+        tokio::select! {
+            _ = incoming.next() => panic!("there is no room for it"),
+            read = two.read(&mut byte) => assert_eq!(read.expect("closed"), 0),
+        }
+        drop(one);
+        let _three = TcpStream::connect(at).await.expect("connected");
+        incoming.next().await.expect("it goes on").expect("let in");
+    }
 }

@@ -17,13 +17,13 @@ use super::runs::{Found, Runs};
 use super::upstream::Upstreams;
 use super::v1::{self, run_service_server::RunService};
 use super::watch::{self, Events, Subject, Tells, blocking};
-use super::{address, client, view};
+use super::{address, client, slots, view};
 use crate::desk::{Desk, OpenQuestion, Refusal, Submission, vote_while_parked};
 use crate::journal;
 use crate::record::{self, Witness};
 use crate::runbook::outputs;
 
-/// Watchers at the same time.
+/// Watchers at the same time, at most.
 const WATCHERS: usize = 256;
 
 /// The service. Cheap to clone; clones are one.
@@ -37,17 +37,20 @@ struct Inner {
     folds: Folds,
     upstreams: Upstreams,
     watchers: Arc<Semaphore>,
+    most_watchers: usize,
 }
 
 impl Service {
     /// Of these runs.
     pub fn new(runs: Runs) -> Self {
+        let most_watchers = slots::share().min(WATCHERS);
         Self {
             inner: Arc::new(Inner {
                 runs,
                 folds: Folds::default(),
                 upstreams: Upstreams::default(),
-                watchers: Arc::new(Semaphore::new(WATCHERS)),
+                watchers: Arc::new(Semaphore::new(most_watchers)),
+                most_watchers,
             }),
         }
     }
@@ -103,7 +106,8 @@ impl Service {
         let found = self.find(&request.run_id).await?;
         let watchers = Arc::clone(&self.inner.watchers);
         let permit = watchers.try_acquire_owned().map_err(|_| {
-            Status::resource_exhausted(format!("{WATCHERS} watchers look on already"))
+            let most = self.inner.most_watchers;
+            Status::resource_exhausted(format!("{most} watchers look on already"))
         })?;
         let tells = match found.own {
             Some(own) => Tells::Own(own.feed.signals()),

@@ -169,7 +169,9 @@ impl Desk {
             return over(result);
         }
         if let Some(why) = &state.over {
-            return over(Err(Refusal::Over(why.clone())));
+            let agreed = state.known.get(&question).filter(|_| *left);
+            let agreed = agreed.and_then(|known| known.agreed(submission));
+            return over(agreed.ok_or_else(|| Refusal::Over(why.clone())));
         }
         let Some(asking) = state.open.as_ref().filter(|it| it.question == question) else {
             return match *left {
@@ -374,6 +376,19 @@ impl Submission {
 }
 
 impl Known {
+    /// How it stands with a yes that was written down, where the run stopped before it was asked about again.
+    fn agreed(&self, submission: &Submission) -> Option<Standing> {
+        let theirs = |it: &Witness| it.is_same_person(&submission.witness);
+        let stands = submission.answer == Answer::Yes && self.votes.iter().any(theirs);
+        stands.then(|| Standing {
+            question: submission.question,
+            answer: None,
+            by: self.votes.clone(),
+            wanted: self.wanted.max(1),
+            again: false,
+        })
+    }
+
     /// What a submission comes to where the question is answered; none where it is not.
     fn judge(&self, submission: &Submission, left: bool) -> Option<Result<Standing, Refusal>> {
         let (answer, by, form) = self.answer.as_ref()?;

@@ -107,6 +107,13 @@ impl Parked {
         {
             return super::again(&asking, vote, &submission, false);
         }
+        if asking.ballot.missing() == 0 && submission.answer == Answer::Yes {
+            let votes = asking.ballot.votes.into_iter();
+            return Err(Refusal::Late {
+                answer: Answer::Yes,
+                by: votes.map(|vote| vote.witness).collect(),
+            });
+        }
         check(&asking, &submission)?;
         let reply = submission.reply();
         self.machine.vote(question, &reply, &self.reason, now);

@@ -293,6 +293,28 @@ fn votes_outlive_the_process_for_four_hours() {
 }
 
 #[test]
+fn a_yes_that_was_written_down_is_told_so_where_the_run_stops_right_after_it() {
+    let mut play = Play::begin(runbook("{ by: 2 }", ""), Flags::default());
+    let question = play.question();
+    let desk = play.desk.clone();
+    let mut answered = Box::pin(desk.answer(submission(question, "bob", Answer::Yes)));
+    assert!(answered.as_mut().now_or_never().is_none());
+    let (_, mut reply) = play.reply.take().expect("it is asked");
+    let reply = reply.try_recv().expect("bob's");
+    let completion = Completion::Answered { question, reply };
+    play.machine.complete(completion, play.now);
+    play.machine.stop("SIGTERM");
+    play.settle();
+    let kinds = play.records.iter().rev().map(|record| &record.body);
+    let kinds: Vec<_> = kinds.take(2).collect();
+    let [Body::Interrupted { .. }, Body::Approved { .. }] = kinds[..] else {
+        panic!("{kinds:?}");
+    };
+    let told = answered.now_or_never().expect("it is decided");
+    assert_eq!(told.map(|it| (it.answer, it.by.len())), Ok((None, 1)));
+}
+
+#[test]
 fn a_flag_is_the_starters_one_vote() {
     let flags = Flags {
         yes: true,
@@ -424,6 +446,13 @@ fn a_parked_run_takes_a_vote_and_its_journal_a_record() {
         (None, 1, false)
     );
     assert_eq!(vote(hour, &bob).map(|it| it.again), Ok(true));
+    // Enough is enough: a third yes is late, and the first two stand.
+    let before = std::fs::read(&path).expect("a journal");
+    let carol = submission(question, "carol", Answer::Yes);
+    let dave = submission(question, "dave", Answer::Yes);
+    assert_eq!(vote(hour, &carol).map(|it| it.by.len()), Ok(2));
+    assert!(matches!(vote(hour, &dave), Err(Refusal::Late { by, .. }) if by.len() == 2));
+    std::fs::write(&path, before).expect("as if carol had not agreed");
     let mut records = Vec::new();
     drop(Journal::open(&path, |record| records.push(record)).expect("a journal"));
     let last = &records.last().expect("records").body;

@@ -85,10 +85,11 @@ async fn guard(State(app): State<App>, request: Request, next: Next) -> Response
     let token = token.ok().and_then(|query| query.0.token);
     let response = match (checked, token) {
         (Err(refused), _) => refused.into_response(),
-        (Ok(()), Some(token)) if request.uri().path() == "/" => enter(&app.door, &token),
-        (Ok(()), _) => match app.door.knows(request.headers()) {
-            Ok(()) => next.run(request).await,
-            Err(refused) => refused.into_response(),
+        (Ok(()), token) => match (app.door.knows(request.headers()), token) {
+            // Also with the address that let this browser in: a terminal's link is followed again.
+            (Ok(()), _) => next.run(request).await,
+            (Err(_), Some(token)) if request.uri().path() == "/" => enter(&app.door, &token),
+            (Err(refused), _) => refused.into_response(),
         },
     };
     with_headers(response)

@@ -157,6 +157,13 @@ async fn nobody_is_let_in_without_the_token_and_only_once_with_it() {
     let cookie = served.enter().await;
     let again = served.get(&format!("/?token={}", served.token), "").await;
     assert_eq!((status(&again), header(&again, "set-cookie")), (403, None));
+    // The browser that was let in may follow the terminal's link again.
+    let link = format!("/?token={}", served.token);
+    let followed = served.get(&link, &cookie).await;
+    assert_eq!(
+        (status(&followed), header(&followed, "set-cookie")),
+        (200, None)
+    );
     assert_eq!(status(&served.get("/", &cookie).await), 200);
     assert_eq!(
         status(&served.get("/", "cookie: runbook-1=x\r\n").await),

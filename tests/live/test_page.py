@@ -13,7 +13,7 @@ from urllib.request import Request, urlopen
 
 import pytest
 
-from many import Many
+from many import Many, line
 from simulated import Simulated
 from tool import FLAGSHIP, Tool
 
@@ -170,6 +170,36 @@ CONTRAST = """() => {
   }
   return low;
 }"""
+
+
+def test_more_tabs_than_a_browser_has_connections_and_who_comes_back_sees_what_is_new(browser, tool, tmp_path):
+    many = Many(3)
+    journal = tmp_path / "rb-many.jsonl"
+    many.write(journal)
+    context = browser.new_context()
+    context.set_default_timeout(SECONDS * 1000)
+    # A headless browser shows all of its tabs.
+    context.add_init_script("Object.defineProperty(document, 'hidden', { get: () => window.behind === true })")
+    turn = "(behind) => { window.behind = behind; document.dispatchEvent(new Event('visibilitychange')); }"
+    with tool.begin("serve", "--state-dir", str(tmp_path), "--http", "127.0.0.1:0") as serving:
+        tab = context.new_page()
+        tab.goto(serving.stdout.readline().strip())
+        tab.wait_for_url(re.compile(r"/$"))
+        address = f"{tab.url}runs/rb-many"
+        tabs = []
+        for _ in range(8):
+            tab.evaluate(turn, True)
+            tab = context.new_page()
+            tab.goto(address)
+            tab.locator("#live", has_text="as of").wait_for()
+            tabs.append(tab)
+        with journal.open("a", encoding="utf-8") as file:
+            file.write(line([many.record("parked", reason="somebody else has to look")]))
+        tab.locator("#head", has_text="somebody else").wait_for()
+        assert tabs[0].locator("#head", has_text="somebody else").count() == 0
+        tabs[0].evaluate(turn, False)
+        tabs[0].locator("#head", has_text="somebody else").wait_for()
+        context.close()
 
 
 def test_the_served_page_follows_a_run_and_takes_an_approval(tool, page, tmp_path):

@@ -304,14 +304,25 @@
     buttons.forEach((button) => { button.disabled = false; });
     news();
   };
+  // A browser has six connections to a server: a page in a tab that nobody sees gives its own up.
+  const whileSeen = (open) => {
+    let stream = document.hidden ? undefined : open(false);
+    document.addEventListener("visibilitychange", () => {
+      if (stream) stream.close();
+      stream = document.hidden ? undefined : open(true);
+    });
+  };
   const follow = () => {
     document.addEventListener("submit", answer);
-    const stream = new EventSource(base + "/events");
-    stream.addEventListener("records", news);
-    stream.addEventListener("progress", (event) => say(stands, JSON.parse(event.data)));
-    stream.addEventListener("gone", (event) => { stream.close(); doing = ""; tell(event.data); });
-    stream.addEventListener("error", () => { doing = ""; tell("Not connected; trying again"); });
-    stream.addEventListener("open", () => { find("#told").textContent = ""; news(); });
+    whileSeen(() => {
+      const stream = new EventSource(base + "/events");
+      stream.addEventListener("records", news);
+      stream.addEventListener("progress", (event) => say(stands, JSON.parse(event.data)));
+      stream.addEventListener("gone", (event) => { stream.close(); doing = ""; tell(event.data); });
+      stream.addEventListener("error", () => { doing = ""; tell("Not connected; trying again"); });
+      stream.addEventListener("open", () => { find("#told").textContent = ""; news(); });
+      return stream;
+    });
   };
 
   const data = find("#ledger-data");
@@ -323,9 +334,13 @@
     start();
     follow();
   } else if (base) {
-    const stream = new EventSource(base + "events");
-    stream.addEventListener("records", () => location.reload());
-    // Who has followed a link is not called back.
-    addEventListener("beforeunload", () => stream.close());
+    whileSeen((again) => {
+      const stream = new EventSource(base + "events");
+      stream.addEventListener("records", () => location.reload());
+      // Who has followed a link is not called back.
+      addEventListener("beforeunload", () => stream.close());
+      if (again) location.reload();
+      return stream;
+    });
   }
 })();
