@@ -17,10 +17,13 @@ use super::{Dossier, ledger};
 use crate::report::format::{clip, harmless};
 use crate::report::model::Ending;
 use crate::report::summary::Located;
+pub(super) use asked::{approvals, who};
+pub(super) use view::OUTCOMES;
 use view::View;
-pub(super) use view::{OUTCOMES, approvals, who};
 
+mod asked;
 mod chart;
+mod timeline;
 mod view;
 
 const STYLE: &str = include_str!("page.css");

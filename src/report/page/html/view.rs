@@ -1,23 +1,18 @@
 //! The page's data in the words and places that the template puts down.
 
-use std::collections::BTreeMap;
-
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 
-use super::super::chronicle::Bar;
 use super::super::model::{Page, RowLine, Verdict};
+use super::asked::{Asked, asked};
 use super::chart::{self, Scale};
-use crate::record::{Answer, Question, StepStatus};
+use super::timeline::{Mark, Timeline, timeline};
 use crate::report::entry::State;
-use crate::report::format::{duration, minute, moment, number, time_of_day};
-use crate::report::model::{AnswerReport, Counts, QuestionReport};
+use crate::report::format::{duration, moment, number};
+use crate::report::model::Counts;
 use crate::report::next::Next;
-use crate::report::question::certainty_words;
-use crate::report::summary::{health_word, status_word};
+use crate::report::summary::health_word;
 
-/// Bars of one step that are drawn; where there are more, neighbours become one.
-const BARS: usize = 400;
 /// Lines of what was waited for, the last ones.
 const WAITS: usize = 100;
 /// Charts of numbers over time.
@@ -52,7 +47,7 @@ pub(super) struct View {
 }
 
 #[derive(Debug, Serialize)]
-struct Fact {
+pub(super) struct Fact {
     name: String,
     value: String,
 }
@@ -71,78 +66,6 @@ struct Person {
     took: String,
     flags: String,
     notes: Vec<String>,
-}
-
-#[derive(Debug, Serialize)]
-struct Timeline {
-    from: String,
-    to: String,
-    ticks: Vec<(String, String)>,
-    lanes: Vec<Lane>,
-}
-
-#[derive(Debug, Default, Serialize)]
-struct Lane {
-    step: String,
-    title: String,
-    inner: bool,
-    status: String,
-    tone: &'static str,
-    began: String,
-    took: String,
-    times: String,
-    workflows: String,
-    said: Vec<String>,
-    marks: Vec<Mark>,
-}
-
-#[derive(Debug, Serialize)]
-struct Mark {
-    x: String,
-    width: String,
-    tone: &'static str,
-    title: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Asked {
-    number: u32,
-    when: String,
-    step: String,
-    iteration: u32,
-    short: String,
-    what: Vec<String>,
-    rows: Vec<AskedRow>,
-    approvals: Vec<String>,
-    wants: String,
-    answered: Option<Answered>,
-    /// Names of the fields that are to be entered, with what they are for.
-    fields: Vec<Fact>,
-}
-
-#[derive(Debug, Serialize)]
-struct AskedRow {
-    row: String,
-    count: String,
-    planned: String,
-    strategy: String,
-    does: String,
-    target: String,
-    query: String,
-    condition: String,
-    samples: String,
-}
-
-#[derive(Debug, Serialize)]
-struct Answered {
-    yes: bool,
-    who: String,
-    how: &'static str,
-    when: String,
-    until: String,
-    granted: Vec<Fact>,
-    note: String,
-    form: Vec<Fact>,
 }
 
 #[derive(Debug, Serialize)]
@@ -259,18 +182,18 @@ impl View {
     }
 }
 
-fn fact(name: &str, value: impl Into<String>) -> Fact {
+pub(super) fn fact(name: &str, value: impl Into<String>) -> Fact {
     Fact {
         name: name.to_owned(),
         value: value.into(),
     }
 }
 
-fn span(seconds: f64) -> String {
+pub(super) fn span(seconds: f64) -> String {
     SignedDuration::try_from_secs_f64(seconds).map_or_else(|_| String::new(), duration)
 }
 
-fn place_words(step: &str, iteration: u32) -> String {
+pub(super) fn place_words(step: &str, iteration: u32) -> String {
     match iteration {
         0 => step.to_owned(),
         n => format!("{step}, iteration {n}"),
@@ -377,275 +300,6 @@ fn people(page: &Page<'_>) -> Vec<Person> {
         notes: one.notes.clone(),
     })
     .collect()
-}
-
-fn timeline(page: &Page<'_>, scale: Scale) -> Timeline {
-    let mut by_step: BTreeMap<&str, Vec<&Bar>> = BTreeMap::new();
-    for bar in page.bars {
-        by_step.entry(&bar.place.step).or_default().push(bar);
-    }
-    let attached = page.attachments.iter().map(|one| Mark {
-        x: Scale::percent(scale.share(one.at)),
-        width: Scale::percent(scale.share(one.until) - scale.share(one.at)),
-        tone: "attached",
-        title: format!("{} on {}, from {}", one.user, one.host, moment(one.at)),
-    });
-    let mut lanes = vec![Lane {
-        step: "attached".to_owned(),
-        title: "somebody ran it".to_owned(),
-        tone: "plain",
-        marks: attached.collect(),
-        ..Lane::default()
-    }];
-    for step in page.steps {
-        let bars = by_step.remove(step.step.as_str()).unwrap_or_default();
-        let mut marks = marks(&bars, scale);
-        marks.extend(asks(page.questions, &step.step, scale));
-        lanes.push(Lane {
-            step: step.step.clone(),
-            title: step.title.clone(),
-            inner: step.parent.is_some(),
-            status: step.status.map_or("not ended", status_word).to_owned(),
-            tone: tone(step.status),
-            began: step.started.map(minute).unwrap_or_default(),
-            took: span(step.seconds + going(step.began, scale.to)),
-            times: match step.iteration {
-                0 => String::new(),
-                n => number(u64::from(n)),
-            },
-            workflows: match step.claimed {
-                0 => String::new(),
-                n => number(n),
-            },
-            said: said(step),
-            marks,
-        });
-    }
-    Timeline {
-        from: moment(scale.from),
-        to: moment(scale.to),
-        ticks: scale.ticks(),
-        lanes,
-    }
-}
-
-/// Seconds that a step has run since it last began.
-fn going(began: Option<Timestamp>, now: Timestamp) -> f64 {
-    began.map_or(0.0, |began| {
-        now.duration_since(began).as_secs_f64().max(0.0)
-    })
-}
-
-fn said(step: &crate::report::model::StepReport) -> Vec<String> {
-    let mut said = Vec::new();
-    if !step.message.is_empty() {
-        said.push(step.message.clone());
-    }
-    said.extend(
-        step.changes
-            .iter()
-            .map(|change| format!("Changed: {change}")),
-    );
-    if let (None, Some(waiting)) = (step.status, &step.waiting) {
-        said.push(format!(
-            "Waits: {} ({})",
-            waiting.status,
-            moment(waiting.at)
-        ));
-    }
-    said
-}
-
-fn tone(status: Option<StepStatus>) -> &'static str {
-    match status {
-        None => "open",
-        Some(StepStatus::Succeeded) => "good",
-        Some(StepStatus::Skipped | StepStatus::Rehearsed) => "plain",
-        Some(StepStatus::Accepted) => "warn",
-        Some(StepStatus::Failed | StepStatus::Halted) => "bad",
-    }
-}
-
-fn marks(bars: &[&Bar], scale: Scale) -> Vec<Mark> {
-    let group = bars.len().div_ceil(BARS).max(1);
-    bars.chunks(group)
-        .map(|some| {
-            let (first, last) = (some[0], some[some.len() - 1]);
-            let to = last.to.unwrap_or(scale.to);
-            // The worst of those that are drawn as one.
-            let worst = some.iter().map(|bar| tone(bar.status));
-            let worst = worst.max_by_key(|tone| match *tone {
-                "bad" => 3,
-                "open" => 2,
-                "warn" => 1,
-                _ => 0,
-            });
-            let how = last.status.map_or("not ended", status_word);
-            let took = duration(to.duration_since(first.from));
-            let times: u32 = some.iter().map(|bar| bar.times).sum();
-            let name = match times {
-                1 => place_words(&last.place.step, last.place.iteration),
-                n => format!(
-                    "{}, {n} iterations to {}",
-                    last.place.step, last.place.iteration
-                ),
-            };
-            Mark {
-                x: Scale::percent(scale.share(first.from)),
-                width: Scale::percent(scale.share(to) - scale.share(first.from)),
-                tone: worst.unwrap_or("plain"),
-                title: format!("{name}: {how}, {}, {took}", time_of_day(first.from)),
-            }
-        })
-        .collect()
-}
-
-/// The time that a question was open, on the lane of its step.
-fn asks<'a>(
-    questions: &'a [QuestionReport],
-    step: &'a str,
-    scale: Scale,
-) -> impl Iterator<Item = Mark> + 'a {
-    let of_step = questions.iter().filter(move |q| q.place.step == step);
-    of_step.map(move |q| {
-        let to = q.answer.as_ref().map_or(scale.to, |answer| answer.at);
-        let open = duration(to.duration_since(q.asked));
-        Mark {
-            x: Scale::percent(scale.share(q.asked)),
-            width: Scale::percent(scale.share(to) - scale.share(q.asked)),
-            tone: "asked",
-            title: format!("question {} was open for {open}", q.question),
-        }
-    })
-}
-
-fn asked(q: &QuestionReport) -> Asked {
-    let mut view = Asked {
-        number: q.question,
-        when: moment(q.asked),
-        step: q.place.step.clone(),
-        iteration: q.place.iteration,
-        short: q.short.clone(),
-        what: Vec::new(),
-        rows: Vec::new(),
-        approvals: approvals(q),
-        wants: match q.agreement.is_plain() {
-            true => String::new(),
-            false => q.agreement.words(),
-        },
-        answered: answered(q),
-        fields: Vec::new(),
-    };
-    match &q.what {
-        Question::Rows {
-            rows,
-            rate,
-            concurrency,
-            notes,
-            ..
-        } => {
-            let pace = format!("Up to {rate} writes a second, {concurrency} at a time.");
-            view.what = match notes.is_empty() {
-                true => vec![pace],
-                false => notes.clone(),
-            };
-            view.rows = rows
-                .iter()
-                .map(|row| AskedRow {
-                    row: row.row.clone(),
-                    count: format!("{} {}", certainty_words(row.certainty), number(row.count)),
-                    planned: row.planned.map_or_else(|| "unknown".to_owned(), number),
-                    strategy: row.strategy.clone(),
-                    does: row.does.clone(),
-                    target: row
-                        .target
-                        .as_ref()
-                        .map(ToString::to_string)
-                        .unwrap_or_default(),
-                    query: row.query.clone(),
-                    condition: row.condition.clone(),
-                    samples: row.samples.join(", "),
-                })
-                .collect();
-        }
-        // One alone is the heading already.
-        Question::Changes { changes, .. } if changes.len() < 2 => {}
-        Question::Changes { changes, .. } => view.what.clone_from(changes),
-        Question::Canary { .. } => {}
-        Question::Manual {
-            instructions, form, ..
-        } => {
-            if instructions.lines().count() > 1 {
-                view.what = instructions.lines().map(str::to_owned).collect();
-            }
-            let fields = form.iter();
-            view.fields = fields
-                .map(|(name, field)| fact(name, &field.description))
-                .collect();
-        }
-        Question::Command {
-            line,
-            directory,
-            effect,
-            ..
-        } => {
-            view.what = vec![line.clone(), format!("Effect: {}", effect.words())];
-            view.what
-                .extend(directory.iter().map(|folder| format!("In {folder}")));
-        }
-    }
-    view
-}
-
-/// Who agreed, where that alone was not the answer.
-pub(in crate::report::page) fn approvals(q: &QuestionReport) -> Vec<String> {
-    let all = q.approvals.iter();
-    all.map(|one| {
-        let note = match one.note.as_str() {
-            "" => String::new(),
-            note => format!(": {note}"),
-        };
-        let (at, until) = (moment(one.at), moment(one.expires));
-        format!("Approved by {}, {at}, counts until {until}{note}", one.by)
-    })
-    .collect()
-}
-
-fn answered(q: &QuestionReport) -> Option<Answered> {
-    let answer = q.answer.as_ref()?;
-    let yes = answer.answer == Answer::Yes;
-    Some(Answered {
-        yes,
-        who: who(answer),
-        how: answer.means.words(),
-        when: moment(answer.at),
-        until: match yes {
-            true => moment(answer.expires),
-            false => String::new(),
-        },
-        granted: answer
-            .grants
-            .iter()
-            .map(|(row, n)| fact(row, number(*n)))
-            .collect(),
-        note: answer.note.clone(),
-        form: answer
-            .form
-            .iter()
-            .map(|(name, value)| {
-                let text = value.as_str().map(str::to_owned);
-                fact(name, text.unwrap_or_else(|| value.to_string()))
-            })
-            .collect(),
-    })
-}
-
-/// Who answered, and from where that is known.
-pub(in crate::report::page) fn who(answer: &AnswerReport) -> String {
-    match answer.from.as_str() {
-        "" => answer.by.clone(),
-        from => format!("{} ({from})", answer.by),
-    }
 }
 
 /// Outcomes, in the order of a table's columns.
