@@ -17,7 +17,7 @@ use crate::api::client::words;
 use crate::api::v1::watch_run_response::Event;
 use crate::api::{PROGRESS_ONLY, Runs, Service, local, v1};
 use crate::page::{Answering, Answers, Bound, Site, Tells};
-use crate::record::Through;
+use crate::record::{Through, Witness};
 use crate::report::{count, harmless, time_of_day};
 use crate::run::Interrupts;
 use crate::ui::Ui;
@@ -75,7 +75,41 @@ pub async fn serve(
 /// As [`Service`] answers for whoever calls it.
 struct ByService(Service);
 
+impl ByService {
+    /// Why a second yes is none: everybody on the page is one person.
+    async fn agreed_already(&self, request: &v1::AnswerQuestionRequest) -> Option<String> {
+        let (own, run) = (
+            local(Through::Page),
+            self.0.get(&request.run_id).await.ok()?,
+        );
+        let open = run
+            .question
+            .filter(|open| open.number == request.question)?;
+        let (agreed, wanted) = (open.votes.len(), open.wanted);
+        let mut votes = open.votes.into_iter().filter_map(|vote| vote.witness);
+        let ours = votes.any(|vote| {
+            let known = Witness {
+                name: vote.name,
+                from: vote.from,
+                through: Through::Page,
+            };
+            known.is_same_person(&own)
+        });
+        (ours && wanted > 1).then(|| {
+            format!(
+                "{} agreed already, and is one person whatever the browser: somebody else must agree ({agreed} of \
+                 {wanted}).",
+                own.name
+            )
+        })
+    }
+}
+
 impl Answers for ByService {
+    fn who(&self) -> String {
+        local(Through::Page).name
+    }
+
     fn answer(&self, answering: Answering) -> BoxFuture<'_, Result<String, String>> {
         let answer = match answering.yes {
             true => v1::Answer::Yes,
@@ -90,6 +124,11 @@ impl Answers for ByService {
             form: answering.form.into_iter().collect(),
         };
         Box::pin(async move {
+            if answering.yes
+                && let Some(why) = self.agreed_already(&request).await
+            {
+                return Err(why);
+            }
             let answered = self.0.answer(request, local(Through::Page)).await;
             answered
                 .map(|standing| stands(&standing))

@@ -40,6 +40,8 @@ pub struct Answering {
 
 /// Takes answers to the run that asks.
 pub trait Answers: Send + Sync {
+    /// Whose they are, whichever browser they come from.
+    fn who(&self) -> String;
     /// Answers; says how the question stands now, or why the answer is not taken.
     fn answer(&self, answering: Answering) -> BoxFuture<'_, Result<String, String>>;
 }

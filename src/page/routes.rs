@@ -199,9 +199,12 @@ fn line(listed: Listed) -> Value {
 async fn fragment(app: &App, id: &str) -> Answer<String> {
     let path = journal_of(app, id)?;
     let folds = app.folds.clone();
-    let answers = app.site.answers.is_some();
-    let shown =
-        blocking(move || folds.with(&path, |dossier, located| dossier.fragment(located, answers)));
+    let who = app.site.answers.as_ref().map(|answers| answers.who());
+    let shown = blocking(move || {
+        folds.with(&path, |dossier, located| {
+            dossier.fragment(located, who.as_deref())
+        })
+    });
     let shown = shown.await.map_err(said)?;
     shown.map_err(|why| (StatusCode::GONE, format!("{why}\n")))
 }

@@ -21,6 +21,10 @@ use crate::display::halted;
 struct Kept(Mutex<Vec<Answering>>);
 
 impl Answers for Kept {
+    fn who(&self) -> String {
+        "alice <alice@example.com>".to_owned()
+    }
+
     fn answer(&self, answering: Answering) -> BoxFuture<'_, Result<String, String>> {
         let said = match answering.yes {
             true => Ok("It stands.".to_owned()),

@@ -14,7 +14,9 @@ from urllib.request import Request, urlopen
 import pytest
 
 from many import Many, line
+from secure import Authority
 from simulated import Simulated
+from steps import runbook, step
 from tool import FLAGSHIP, Tool
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -231,3 +233,66 @@ def test_the_served_page_follows_a_run_and_takes_an_approval(tool, page, tmp_pat
             assert run.poll() is None, "looking on does not end it"
             # The stream ends before the server does: its end is no error of the page.
             page.goto("about:blank")
+
+
+def test_two_browsers_are_one_person_and_another_one_agrees_elsewhere(tool, page, browser, tmp_path):
+    from playwright.sync_api import expect
+
+    bob = Authority(tmp_path / "keys", "ours")
+    server, client = bob.sign("server", "localhost"), bob.sign("bob", "bob.example.com")
+    path = tool.folder / "two.yaml"
+    asks = step("switch", "manual.task", instructions="Switch it off.")
+    path.write_text(runbook(asks | {"confirm": {"by": 2}}))
+    tls = ["--listen=127.0.0.1:0", f"--listen-tls-cert={server.certificate}", f"--listen-tls-key={server.key}"]
+    tls.append(f"--listen-tls-client-ca={bob.own.certificate}")
+    with Simulated(FLAGSHIP, "all_goes_well", tmp_path) as simulated, tempfile.TemporaryDirectory() as short:
+        tool.world = simulated
+        given = [str(path), *tool.connection(), f"--listen=unix:{short}/run.sock"]
+        with (
+            tool.begin("exec", *given) as run,
+            tool.begin("serve", "--http", "127.0.0.1:0", *tls) as one,
+            tool.begin("serve", "--http", "127.0.0.1:0") as two,
+        ):
+            listens, first = addresses(one)
+            _, second = addresses(two)
+            other = browser.new_context().new_page()
+            other.set_default_timeout(SECONDS * 1000)
+            for window, address in ((page, first), (other, second)):
+                window.goto(address)
+                window.wait_for_url(re.compile(r"/$"))
+                window.locator("#runs a").first.click()
+                window.locator(".open-question button", has_text="Yes").wait_for()
+                who = window.locator(".answers-as").inner_text()
+                assert "one person, whatever the browser" in who and "runbook approve rb-" in who, who
+                # What the run says between its records, from its own process.
+                expect(window.locator("#live")).to_contain_text("waits for an answer", timeout=SECONDS * 1000)
+            page.locator(".open-question button", has_text="Yes").click()
+            expect(page.locator("#told")).to_have_text("Your approval counts: 1 of 2.", timeout=SECONDS * 1000)
+            # The other browser is told of it, and is the same person.
+            expect(other.locator(".open-question")).to_contain_text("Approved by", timeout=SECONDS * 1000)
+            # The page may come anew, and the form with it, while the answer is on its way: what is told stays.
+            other.locator(".open-question button", has_text="Yes").click()
+            expect(other.locator("#told")).to_contain_text("somebody else must agree (1 of 2)", timeout=SECONDS * 1000)
+            assert run.poll() is None, "one person twice is not two"
+            agreed = tool.run(
+                "approve", tool.run_id(), "switch", "--yes", f"--connect=localhost:{listens.rpartition(':')[2]}",
+                f"--connect-tls-cert={client.certificate}", f"--connect-tls-key={client.key}",
+                f"--connect-tls-ca={bob.own.certificate}",
+            )  # fmt: skip
+            assert agreed.code == 0 and "Answered: yes, by" in agreed.stderr, agreed
+            for window in (page, other):
+                window.locator("#question-1 strong.good", has_text="Yes").wait_for()
+                asked = window.locator("#question-1").inner_text()
+                assert "on the page" in asked and "bob.example.com" in asked, asked
+                window.goto("about:blank")
+            assert run.wait(SECONDS) == 0
+            other.context.close()
+
+
+def addresses(serving) -> tuple[str, str]:
+    """Where the API is, if it is, and the page's address."""
+    lines = [""]
+    while not lines[-1].startswith("http://"):
+        lines.append(serving.stdout.readline().strip())
+        assert lines[-1], "it ended"
+    return lines[-2], lines[-1]

@@ -119,22 +119,24 @@ pub fn runs_fragment(runs: &serde_json::Value, folder: &str) -> String {
 
 /// What a page is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Use {
+pub(super) enum Use<'a> {
     /// A file.
     File,
     /// Served, to look at.
     Watch,
-    /// Served, and an open question can be answered on it.
-    Answer,
+    /// Served, and an open question can be answered on it, by this person.
+    Answer(&'a str),
 }
 
 /// The sections.
-pub(super) fn fragment(dossier: &Dossier, located: &Located, purpose: Use) -> String {
+pub(super) fn fragment(dossier: &Dossier, located: &Located, purpose: Use<'_>) -> String {
     let page = dossier.page(located);
     let mut view = View::of(&page);
     view.live = purpose != Use::File;
-    if purpose == Use::Answer {
+    if let Use::Answer(who) = purpose {
         view.open = open(dossier);
+        view.answers_as = who.to_owned();
+        view.target.clone_from(&located.target);
     }
     let rows = (0..PRINTED).filter_map(|index| dossier.workflows.at(index));
     view.ledger = rows

@@ -124,11 +124,11 @@ impl Dossier {
     }
 
     /// The live page's sections, but the ledger's rows, as a fragment of HTML.
-    /// Where `answers` can be given, the open question has a form.
-    pub fn fragment(&self, located: &Located, answers: bool) -> String {
-        let purpose = match answers {
-            true => html::Use::Answer,
-            false => html::Use::Watch,
+    /// Where answers can be given, the open question has a form, and it says whose they are.
+    pub fn fragment(&self, located: &Located, answers_as: Option<&str>) -> String {
+        let purpose = match answers_as {
+            Some(who) => html::Use::Answer(who),
+            None => html::Use::Watch,
         };
         html::fragment(self, located, purpose)
     }

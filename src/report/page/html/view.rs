@@ -34,6 +34,10 @@ pub(super) struct View {
     questions: Vec<Asked>,
     /// Questions that can be answered on this page: at most one.
     pub(super) open: Vec<u32>,
+    /// Who answers on it.
+    pub(super) answers_as: String,
+    /// What a command line calls the run.
+    pub(super) target: String,
     tables: Vec<Table>,
     leftovers: Vec<String>,
     charts: Vec<Chart>,
@@ -159,6 +163,8 @@ impl View {
             timeline: timeline(page, scale),
             questions: page.questions.iter().map(asked).collect(),
             open: Vec::new(),
+            answers_as: String::new(),
+            target: String::new(),
             tables: tables(page),
             leftovers: leftovers(page),
             charts: charts(page, scale),
