@@ -33,10 +33,9 @@ const BURST: SignedDuration = SignedDuration::from_millis(20);
 const PENALTY: i32 = 4;
 /// How far ahead penalties may push the next call.
 const LONGEST_WAIT: SignedDuration = SignedDuration::from_secs(1);
-/// Calls that make the first latency.
-const FIRST_CALLS: usize = 20;
-/// Weight of a call in the smoothed latency.
-const SMOOTHING: f64 = 0.05;
+/// Calls that latency is judged by, at least: those of [`START_RATE`] before it doubles. Fewer scatter
+/// by too much to tell load from noise.
+const JUDGED_CALLS: usize = 30;
 /// Latency that stayed high for so long at the least rate is not this tool's doing.
 const RESIGNED: SignedDuration = SignedDuration::from_secs(30);
 
@@ -142,7 +141,7 @@ impl Pacer {
             }
             Verdict::Accepted => {
                 self.accepted.add(now);
-                self.latency.add(latency);
+                self.latency.add(now, latency);
                 self.consider(now);
             }
         }
@@ -243,33 +242,34 @@ impl Window {
     }
 }
 
-/// The first latency, and the latest.
+/// The latency of the first calls, and whether that of the latest is twice as long. Both are judged in
+/// the same way, by as many calls: a single call says nothing, and an average of another kind would
+/// differ from the first by itself.
 #[derive(Debug, Default)]
 struct Latency {
-    first_calls: Vec<f64>,
+    /// Seconds, of the calls that are not judged yet.
+    calls: Vec<f64>,
+    judged: Option<Timestamp>,
     first: Option<f64>,
-    smoothed: f64,
+    latest: f64,
     high_since: Option<Timestamp>,
 }
 
 impl Latency {
-    fn add(&mut self, latency: Duration) {
-        let seconds = latency.as_secs_f64();
-        if self.first.is_some() {
-            self.smoothed += SMOOTHING * (seconds - self.smoothed);
-            return;
-        }
-        self.first_calls.push(seconds);
-        if self.first_calls.len() == FIRST_CALLS {
-            self.smoothed = without_slowest(&mut self.first_calls);
-            self.first = Some(self.smoothed);
+    fn add(&mut self, now: Timestamp, latency: Duration) {
+        self.calls.push(latency.as_secs_f64());
+        if self.calls.len() >= JUDGED_CALLS && !is_recent(self.judged, now) {
+            self.latest = without_slowest(&mut self.calls);
+            self.first.get_or_insert(self.latest);
+            self.judged = Some(now);
+            self.calls.clear();
         }
     }
 
     /// Whether it is twice the first. Where it stays so although the rate is at the bottom, that is how
     /// the service is now, and becomes the first.
     fn is_doubled(&mut self, now: Timestamp, at_bottom: bool) -> bool {
-        if self.first.is_none_or(|first| self.smoothed < 2.0 * first) {
+        if self.first.is_none_or(|first| self.latest < 2.0 * first) {
             self.high_since = None;
             return false;
         }
@@ -277,7 +277,7 @@ impl Latency {
         if !at_bottom {
             self.high_since = Some(now);
         } else if now.duration_since(since) >= RESIGNED {
-            self.first = Some(self.smoothed);
+            self.first = Some(self.latest);
         }
         true
     }
