@@ -41,6 +41,9 @@ pub struct Part {
     pub rows: BTreeMap<Arc<str>, Counts>,
     /// Claims ever made.
     pub listed: u64,
+    taken: BTreeMap<Arc<WorkflowKey>, Ordinal>,
+    /// Runs that the step's own writes made.
+    made: BTreeSet<Box<str>>,
 }
 
 /// The fold.
@@ -48,9 +51,6 @@ pub struct Part {
 pub struct Ledger {
     entries: Vec<Entry>,
     parts: BTreeMap<Arc<str>, Part>,
-    taken: BTreeMap<(Arc<str>, Arc<WorkflowKey>), Ordinal>,
-    /// Runs that a step's own writes made.
-    made: BTreeSet<(Arc<str>, Box<str>)>,
     names: BTreeSet<Arc<str>>,
 }
 
@@ -77,14 +77,13 @@ impl Ledger {
 
     /// Whether `step` holds (or held to the end) this Workflow.
     pub fn holds(&self, step: &str, key: &WorkflowKey) -> bool {
-        self.taken
-            .contains_key(&(Arc::from(step), Arc::new(key.clone())))
+        self.number(step, key).is_some()
     }
 
     /// Whether `step` itself made this run, by a reset or a new start.
     pub fn made(&self, step: &str, key: &WorkflowKey) -> bool {
-        self.made
-            .contains(&(Arc::from(step), Box::from(key.run_id.as_str())))
+        let part = self.parts.get(step);
+        part.is_some_and(|part| part.made.contains(key.run_id.as_str()))
     }
 
     /// Whether a write of `step` to a run of this Workflow ID has left and its end is not known: a run that
@@ -99,47 +98,33 @@ impl Ledger {
 
     fn note_made(&mut self, ordinal: Ordinal, new_run: Option<&str>) {
         if let (Some(run), Some(entry)) = (new_run, self.entries.get(ordinal as usize)) {
-            self.made.insert((entry.step.clone(), run.into()));
+            let part = self.parts.entry(entry.step.clone()).or_default();
+            part.made.insert(run.into());
         }
     }
 
     /// The step's entry of this Workflow.
     pub fn number(&self, step: &str, key: &WorkflowKey) -> Option<Ordinal> {
-        self.taken
-            .get(&(Arc::from(step), Arc::new(key.clone())))
-            .copied()
+        self.parts.get(step)?.taken.get(key).copied()
     }
 
     /// The step's entries of all runs of a Workflow ID.
     pub fn runs(&self, step: &str, workflow_id: &str) -> Vec<Ordinal> {
-        let step: Arc<str> = Arc::from(step);
-        let first = Arc::new(WorkflowKey {
-            workflow_id: workflow_id.to_owned(),
-            run_id: String::new(),
-        });
-        let found = self.taken.range((step.clone(), first)..);
-        found
-            .take_while(|((of, key), _)| *of == step && key.workflow_id == workflow_id)
-            .map(|(_, ordinal)| *ordinal)
-            .collect()
+        let part = self.parts.get(step);
+        part.map_or_else(Vec::new, |part| part.runs(workflow_id).collect())
     }
 
     /// Whether `step` holds (or held to the end) a Workflow of this name: this run, or any where none is named.
     pub fn holds_name(&self, step: &str, name: &Named) -> bool {
-        let key = |run: &str| {
-            let key = WorkflowKey {
-                workflow_id: name.id.clone(),
-                run_id: run.to_owned(),
-            };
-            (Arc::<str>::from(step), Arc::new(key))
+        let Some(part) = self.parts.get(step) else {
+            return false;
         };
         match &name.run {
-            Some(run) => self.taken.contains_key(&key(run)),
-            None => self
-                .taken
-                .range(key("")..)
-                .next()
-                .is_some_and(|((of, key), _)| **of == *step && key.workflow_id == name.id),
+            Some(run) => part.taken.contains_key(&WorkflowKey {
+                workflow_id: name.id.clone(),
+                run_id: run.to_owned(),
+            }),
+            None => part.runs(&name.id).next().is_some(),
         }
     }
 
@@ -181,8 +166,10 @@ impl Ledger {
         match body {
             Body::Attached { .. } => {
                 if is_planted(Bug::PageReplay) {
-                    self.taken.clear();
-                    self.made.clear();
+                    for part in self.parts.values_mut() {
+                        part.taken.clear();
+                        part.made.clear();
+                    }
                 }
                 self.orphan_all()
             }
@@ -376,16 +363,15 @@ impl Ledger {
             });
         }
         let key = Arc::new(claim.key());
-        if self
-            .taken
-            .insert((step.clone(), key.clone()), ordinal)
-            .is_some()
-        {
+        let part = self.parts.entry(step.clone()).or_default();
+        if part.taken.insert(key.clone(), ordinal).is_some() {
             return Err(Illegal {
                 life: "a claim".to_owned(),
                 event: "a second claim of the same Workflow".to_owned(),
             });
         }
+        part.queue.insert(ordinal);
+        part.listed += 1;
         let workflow_type = self.name(&claim.workflow_type);
         self.entries.push(Entry {
             key,
@@ -405,9 +391,6 @@ impl Ledger {
             closed: None,
             note: None,
         });
-        let part = self.parts.entry(step.clone()).or_default();
-        part.queue.insert(ordinal);
-        part.listed += 1;
         Ok(())
     }
 
@@ -420,7 +403,7 @@ impl Ledger {
             entry.intent = None;
         }
         let part = self.parts.entry(entry.step.clone()).or_default();
-        let row = entry.row.clone().unwrap_or_else(|| Arc::from(""));
+        let row = entry.row.clone().unwrap_or_default();
         for (life, add) in [(before, false), (after, true)] {
             if let Some(set) = part.set(life) {
                 if add {
@@ -440,7 +423,7 @@ impl Ledger {
             }
         }
         if after == Life::Released && !is_planted(Bug::ClaimKept) {
-            self.taken.remove(&(entry.step.clone(), entry.key.clone()));
+            part.taken.remove(&entry.key);
         }
         Ok(())
     }
@@ -476,6 +459,18 @@ impl Ledger {
 }
 
 impl Part {
+    /// The entries of all runs of a Workflow ID.
+    fn runs(&self, workflow_id: &str) -> impl Iterator<Item = Ordinal> {
+        let first = WorkflowKey {
+            workflow_id: workflow_id.to_owned(),
+            run_id: String::new(),
+        };
+        let found = self.taken.range(first..);
+        found
+            .take_while(move |(key, _)| key.workflow_id == workflow_id)
+            .map(|(_, ordinal)| *ordinal)
+    }
+
     fn set(&mut self, life: Life) -> Option<&mut BTreeSet<Ordinal>> {
         match life {
             Life::Claimed => Some(&mut self.queue),

@@ -610,6 +610,14 @@ impl Runbook {
 
     /// The step of that id, nested ones included.
     pub fn step(&self, id: &str) -> Option<&Step> {
-        self.all_steps().into_iter().find(|step| step.id == id)
+        find(&self.steps, id)
     }
+}
+
+fn find<'a>(steps: &'a [Step], id: &str) -> Option<&'a Step> {
+    steps.iter().find_map(|step| match &step.body {
+        _ if step.id == id => Some(step),
+        StepBody::Repeat { steps, .. } => find(steps, id),
+        StepBody::Action { .. } => None,
+    })
 }

@@ -64,7 +64,6 @@ impl State {
         self.check_namespace(&request.namespace)?;
         let index = self.find(request.execution.as_ref())?;
         let run = self.execution(index);
-        let start = self.started_attributes(index);
         Ok(service::DescribeWorkflowExecutionResponse {
             execution_config: Some(WorkflowExecutionConfig {
                 task_queue: proto::task_queue(&run.kind.task_queue),
@@ -72,7 +71,7 @@ impl State {
                     run.kind.execution_timeout.unwrap_or_default(),
                 )),
                 workflow_run_timeout: Some(proto::span(run.kind.run_timeout.unwrap_or_default())),
-                default_workflow_task_timeout: start.workflow_task_timeout,
+                default_workflow_task_timeout: self.task_timeout(run),
                 ..Default::default()
             }),
             workflow_execution_info: Some(self.described_info(index)),
@@ -112,11 +111,11 @@ impl State {
         ResetPointInfo {
             build_id: self.version_name(point.version).build.to_string(),
             run_id: proto::run_text(self.execution(point.index).run),
-            create_time: usize::try_from(point.event - 1).ok().and_then(|at| {
-                history::materialise(self, point.index, at, at + 1)
-                    .first()?
-                    .event_time
-            }),
+            create_time: self
+                .execution(point.index)
+                .history
+                .time_of(point.event)
+                .map(stamp),
             first_workflow_task_completed_id: point.event,
             resettable: true,
             ..Default::default()

@@ -175,6 +175,12 @@ impl History {
         proto::from_micros(self.origin)
     }
 
+    /// When the event with this id happened.
+    pub(super) fn time_of(&self, id: i64) -> Option<Timestamp> {
+        let event = self.iter().nth(usize::try_from(id - 1).ok()?)?;
+        Some(proto::from_micros(self.origin + event.at))
+    }
+
     pub(super) fn last_time(&self) -> Timestamp {
         proto::from_micros(self.origin + self.iter().next_back().map_or(0, |event| event.at))
     }

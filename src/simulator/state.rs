@@ -23,6 +23,12 @@ use super::visibility::OrderKey;
 use super::world::{Behaviour, Group, World};
 use crate::survey::{Behavior, Status};
 
+/// How long a Worker may take for a Workflow Task, where nobody said otherwise.
+const TASK_TIMEOUT: prost_types::Duration = prost_types::Duration {
+    seconds: 10,
+    nanos: 0,
+};
+
 /// A Worker Deployment Version, by number: names are kept once.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct VersionId(pub(super) u16);
@@ -495,15 +501,18 @@ impl State {
         self.close(index, Status::Terminated, What::Terminated(Arc::new(mark)));
     }
 
+    /// How long a Worker may take for a Workflow Task.
+    pub(super) fn task_timeout(&self, run: &Execution) -> Option<prost_types::Duration> {
+        match asked_start(run) {
+            Some(start) => start.workflow_task_timeout,
+            None => Some(TASK_TIMEOUT),
+        }
+    }
+
     /// Event 1 of an execution.
     pub(super) fn started_attributes(&self, index: u32) -> WorkflowExecutionStartedEventAttributes {
         let run = self.execution(index);
-        let mut attributes = run
-            .extra
-            .as_ref()
-            .and_then(|extra| extra.start.as_ref())
-            .and_then(|bytes| WorkflowExecutionStartedEventAttributes::decode(&bytes[..]).ok())
-            .unwrap_or_else(|| self.seeded_start(index));
+        let mut attributes = asked_start(run).unwrap_or_else(|| self.seeded_start(index));
         attributes.original_execution_run_id = proto::run_text(run.original_run);
         attributes.first_execution_run_id = proto::run_text(run.first_run);
         attributes.workflow_id = run.id.to_string();
@@ -527,10 +536,7 @@ impl State {
             input: proto::json_payloads(&self.input_of(run)),
             workflow_execution_timeout: run.kind.execution_timeout.map(proto::span),
             workflow_run_timeout: run.kind.run_timeout.map(proto::span),
-            workflow_task_timeout: Some(prost_types::Duration {
-                seconds: 10,
-                nanos: 0,
-            }),
+            workflow_task_timeout: Some(TASK_TIMEOUT),
             identity: "starter".to_owned(),
             attempt: 1,
             search_attributes: (!attributes.is_empty()).then_some(
@@ -611,6 +617,12 @@ impl State {
             self.begin_draining(version);
         }
     }
+}
+
+/// What a call started it with; none where the world began with it.
+fn asked_start(run: &Execution) -> Option<WorkflowExecutionStartedEventAttributes> {
+    let bytes = run.extra.as_ref()?.start.as_ref()?;
+    WorkflowExecutionStartedEventAttributes::decode(&bytes[..]).ok()
 }
 
 /// The order of a listing: open first, then the latest closed, then the latest started.

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize as _;
 use serde_json::{Map, Value};
 
 use super::listing::PASSES;
@@ -64,8 +65,8 @@ impl Machine {
     }
 
     pub(super) fn also_lost_by(&self, id: &str) -> Vec<String> {
-        let (_, with) = self.action_of(id).unwrap_or_default();
-        serde_json::from_value::<Apply>(Value::Object(with))
+        let with = self.action_of(id).map(|(_, with)| with);
+        with.and_then(|with| Apply::deserialize(with).ok())
             .map(|apply| apply.also_lost_by)
             .unwrap_or_default()
     }
@@ -515,6 +516,7 @@ impl Machine {
         for ordinal in missing {
             self.not_found(ordinal);
         }
+        let also_lost_by = self.also_lost_by(&place.step);
         for ordinal in chosen {
             self.memory.busy.insert(ordinal);
             let entry = self.state.ledger.entry(ordinal);
@@ -523,7 +525,7 @@ impl Machine {
                 ordinal,
                 key: (*entry.key).clone(),
                 table: table.clone(),
-                lost: self.is_lost_candidate(&place.step, &entry.key),
+                lost: self.is_lost_candidate(&also_lost_by, &entry.key),
                 latest: entry.latest,
                 barred: entry.barred.as_deref().cloned(),
             });

@@ -29,10 +29,8 @@ const NAMED: usize = 1_000;
 impl Machine {
     /// Whether a batch job carries out this step.
     pub(super) fn is_batch(&self, id: &str) -> bool {
-        let via = self
-            .action_of(id)
-            .and_then(|(_, with)| with.get("via").cloned());
-        via.as_ref().and_then(Value::as_str) == Some("batch")
+        let via = self.action_of(id).and_then(|(_, with)| with.get("via"));
+        via.and_then(Value::as_str) == Some("batch")
     }
 
     pub(super) fn work_batch(&mut self, place: &Place, room: &mut Room<'_>) -> Vec<Effect> {

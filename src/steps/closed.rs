@@ -13,7 +13,6 @@ use super::{Effect, Machine, Problem, Room};
 use crate::catalog::WaitClosed;
 use crate::ledger::{Closed, Entry, Life};
 use crate::record::{Body, Ordinal, Place, StepStatus};
-use crate::runbook::EvalError;
 use crate::survey::Status;
 
 /// Looks in a row that failed for a passing reason, before the step fails.
@@ -21,12 +20,7 @@ const TROUBLES: u32 = 50;
 
 impl Machine {
     pub(super) fn work_closed(&mut self, place: &Place, room: &mut Room<'_>) -> Vec<Effect> {
-        let with = self.arguments(&place.step).and_then(|with| {
-            serde_json::from_value::<WaitClosed>(with).map_err(|error| EvalError::Failed {
-                message: error.to_string(),
-            })
-        });
-        let with = match with {
+        let with = match self.arguments_once::<WaitClosed>(place) {
             Ok(with) => with,
             Err(error) => {
                 self.end_unknown(place, &error);

@@ -197,10 +197,10 @@ impl Machine {
     /// The command with its secrets.
     fn sealed(&self, id: &str) -> Result<Sealed, EvalError> {
         let mut with = self.arguments(id)?;
-        let (_, raw) = self.action_of(id).unwrap_or_default();
+        let raw = self.action_of(id).map(|(_, raw)| raw);
         let scope = self.scope_with_secrets();
         for name in ["env", "stdin"] {
-            if let Some(value) = raw.get(name) {
+            if let Some(value) = raw.and_then(|raw| raw.get(name)) {
                 with[name] = scope.render(value)?;
             }
         }

@@ -5,7 +5,7 @@
 //! which there is nothing is claimed too, and ends as skipped. A file is taken in piece by piece, and how far is
 //! written down with the claims.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -52,6 +52,24 @@ pub struct Listing {
 
 /// A row to claim: which, its type, and whether it was named without a run.
 type Row = (WorkflowKey, String, bool);
+
+/// Rows to claim, each Workflow once.
+#[derive(Default)]
+struct Rows {
+    claims: Vec<Row>,
+    known: BTreeSet<WorkflowKey>,
+}
+
+impl Rows {
+    fn holds(&self, key: &WorkflowKey) -> bool {
+        self.known.contains(key)
+    }
+
+    fn push(&mut self, key: WorkflowKey, workflow_type: String, latest: bool) {
+        self.known.insert(key.clone());
+        self.claims.push((key, workflow_type, latest));
+    }
+}
 
 impl Machine {
     pub(super) fn begin_listing(&mut self, place: &Place, table: &Table) {
@@ -104,7 +122,7 @@ impl Machine {
     /// What earlier steps moved and nothing has proved healthy: it may have closed before a task ran on the target.
     pub(super) fn lost_candidates(&self, id: &str) -> Vec<(WorkflowKey, String)> {
         let ledger = &self.state.ledger;
-        let mut found = Vec::new();
+        let (mut found, mut known) = (Vec::new(), BTreeSet::new());
         for other in self.also_lost_by(id) {
             let Some(part) = ledger.part(&other) else {
                 continue;
@@ -114,8 +132,7 @@ impl Machine {
                 let key = entry.current();
                 let moved = entry.treatment == Some(Treatment::Moved)
                     && entry.health != Some(Health::Healthy);
-                let known = |(other, _): &(WorkflowKey, String)| *other == key;
-                if moved && !ledger.holds(id, &key) && !found.iter().any(known) {
+                if moved && !ledger.holds(id, &key) && known.insert(key.clone()) {
                     found.push((key, entry.workflow_type.to_string()));
                 }
             }
@@ -123,8 +140,9 @@ impl Machine {
         found
     }
 
-    pub(super) fn is_lost_candidate(&self, id: &str, key: &WorkflowKey) -> bool {
-        self.also_lost_by(id).iter().any(|other| {
+    /// Whether it is one of those that the steps `also_lost_by` moved.
+    pub(super) fn is_lost_candidate(&self, also_lost_by: &[String], key: &WorkflowKey) -> bool {
+        also_lost_by.iter().any(|other| {
             self.state.ledger.number(other, key).is_some_and(|ordinal| {
                 let entry = self.state.ledger.entry(ordinal);
                 entry.life == Life::Done && entry.treatment == Some(Treatment::Moved)
@@ -229,7 +247,7 @@ impl Machine {
             let started = page.rows.iter().filter_map(|listed| listed.start_time);
             listing.latest = listing.latest.max(started.max());
         }
-        let mut rows = Vec::new();
+        let mut rows = Rows::default();
         for listed in &page.rows {
             self.sort_listed(place, &table, listed, false, &mut rows);
         }
@@ -242,6 +260,7 @@ impl Machine {
             }
         }
         let room = usize::try_from(self.room(&place.step, &table)).unwrap_or(usize::MAX);
+        let mut rows = rows.claims;
         let full = rows.len() > room;
         rows.truncate(room);
         let cursor = self.turn_page(place, &table, page, full);
@@ -295,33 +314,29 @@ impl Machine {
         table: &Table,
         listed: &Listed,
         latest: bool,
-        claims: &mut Vec<Row>,
+        claims: &mut Rows,
     ) {
         // A decision judges a run that it made like any other; a selection has done what it was told.
         let own = table.name == place.step
             && (self.state.ledger.made(&place.step, &listed.key)
                 || self.state.ledger.is_written(&place.step, &listed.key));
-        if own
-            || self.state.ledger.holds(&place.step, &listed.key)
-            || claims.iter().any(|(key, ..)| *key == listed.key)
-        {
+        if own || self.state.ledger.holds(&place.step, &listed.key) || claims.holds(&listed.key) {
             return;
         }
         if !table.candidates(listed).is_empty() {
-            claims.push((listed.key.clone(), listed.workflow_type.clone(), latest));
+            claims.push(listed.key.clone(), listed.workflow_type.clone(), latest);
         } else if let Some(listing) = &mut self.memory.listing {
             add_leftover(&mut listing.unmatched, listed);
         }
     }
 
-    fn claim_missing(&self, place: &Place, name: &Named, claims: &mut Vec<Row>) {
+    fn claim_missing(&self, place: &Place, name: &Named, claims: &mut Rows) {
         let key = WorkflowKey {
             workflow_id: name.id.clone(),
             run_id: name.run.clone().unwrap_or_default(),
         };
-        let known = claims.iter().any(|(other, ..)| *other == key);
-        if !known && !self.state.ledger.holds(&place.step, &key) {
-            claims.push((key, String::new(), false));
+        if !claims.holds(&key) && !self.state.ledger.holds(&place.step, &key) {
+            claims.push(key, String::new(), false);
         }
     }
 

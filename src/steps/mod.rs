@@ -48,6 +48,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use jiff::Timestamp;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
 use crate::approval::Permit;
@@ -119,6 +120,8 @@ pub(crate) struct Memory {
     pub fruitless: BTreeMap<Ordinal, u32>,
     /// Why the step at work must halt.
     pub halt: Option<String>,
+    /// Rendered arguments of the step at work, where it comes back to them.
+    pub rendered: Option<(Place, Value)>,
     /// A round of verification.
     pub round: Option<verify::Round>,
     /// A row whose canaries are all unproven, and how many they are: to be asked about.
@@ -319,33 +322,59 @@ impl Machine {
     }
 
     /// A step of the runbook; the constructor proved that it is there.
-    pub(crate) fn step_model(&self, id: &str) -> Step {
+    pub(crate) fn step_model(&self, id: &str) -> &Step {
         self.runbook
             .step(id)
-            .cloned()
             .unwrap_or_else(|| panic!("the runbook has no step `{id}`"))
     }
 
-    pub(crate) fn action_of(&self, id: &str) -> Option<(String, Map<String, Value>)> {
+    /// The action of a step, and its arguments as they are written; none of a loop.
+    pub(crate) fn action_of(&self, id: &str) -> Option<(&str, &Map<String, Value>)> {
         match &self.runbook.step(id)?.body {
-            StepBody::Action { action, with } => Some((action.clone(), with.clone())),
+            StepBody::Action { action, with } => Some((action, with)),
             StepBody::Repeat { .. } => None,
         }
     }
 
+    pub(crate) fn action_name(&self, id: &str) -> String {
+        let action = self.action_of(id).map(|(action, _)| action);
+        action.unwrap_or_default().to_owned()
+    }
+
     pub(crate) fn subject_of(&self, id: &str) -> Option<Subject> {
         let (action, _) = self.action_of(id)?;
-        catalog::find(&action).map(|action| action.subject)
+        catalog::find(action).map(|action| action.subject)
     }
 
     /// Rendered arguments of a step.
     pub(crate) fn arguments(&self, id: &str) -> Result<Value, EvalError> {
-        let (_, with) = self.action_of(id).unwrap_or_default();
-        let mut arguments = self.scope().render_arguments(&with)?;
+        let written = self.action_of(id).map(|(_, with)| with);
+        let mut arguments = match written {
+            Some(with) => self.scope().render_arguments(with)?,
+            None => Map::new(),
+        };
         if let Some(select) = arguments.get_mut("select") {
             self.know(select);
         }
         Ok(Value::Object(arguments))
+    }
+
+    /// The same, of a step that comes back to them with each Workflow that it looks at: rendered once, while
+    /// the step is at work.
+    pub(crate) fn arguments_once<T: DeserializeOwned>(
+        &mut self,
+        place: &Place,
+    ) -> Result<T, EvalError> {
+        let kept = self.memory.rendered.take().filter(|(of, _)| of == place);
+        let with = match kept {
+            Some((_, with)) => with,
+            None => self.arguments(&place.step)?,
+        };
+        let arguments = T::deserialize(&with).map_err(|error| EvalError::Failed {
+            message: error.to_string(),
+        });
+        self.memory.rendered = Some((place.clone(), with));
+        arguments
     }
 
     /// Puts names in the place of what earlier steps had, for an action that reads.
@@ -379,6 +408,7 @@ impl Machine {
         // So does what earlier steps gave and had.
         self.memory.tables.remove(&place.step);
         self.memory.listing = None;
+        self.memory.rendered = None;
         self.memory.round = None;
         self.memory.held.clear();
         self.memory.again.clear();
@@ -395,7 +425,7 @@ impl Machine {
     pub(crate) fn blank_output(&self, id: &str) -> Value {
         let Some(action) = self
             .action_of(id)
-            .and_then(|(action, _)| catalog::find(&action))
+            .and_then(|(action, _)| catalog::find(action))
         else {
             return Value::Object(Map::new());
         };

@@ -41,7 +41,7 @@ impl Machine {
                 return Vec::new();
             }
         };
-        let (action, _) = self.action_of(&place.step).unwrap_or_default();
+        let action = self.action_name(&place.step);
         if let Some((_, due)) = self
             .memory
             .tries
@@ -195,12 +195,11 @@ impl Machine {
 
     /// The word that must be typed for a step, rendered.
     pub(super) fn word(&self, id: &str) -> Result<Option<String>, crate::runbook::EvalError> {
-        let Some(confirm) = self.step_model(id).confirm else {
+        let Some(confirm) = &self.step_model(id).confirm else {
             return Ok(None);
         };
-        let word = self
-            .runbook
-            .render(&Value::String(confirm), &self.scope())?;
+        let confirm = Value::String(confirm.clone());
+        let word = self.runbook.render(&confirm, &self.scope())?;
         Ok(Some(
             word.as_str()
                 .map_or_else(|| word.to_string(), ToOwned::to_owned),
@@ -287,7 +286,7 @@ impl Machine {
     /// The step whose change a dry run did not make, where that may be what a write is refused for.
     fn unknown_in_dry_run(&self, place: &Place, problem: &Problem) -> Option<String> {
         let (action, _) = self.action_of(&place.step)?;
-        let writes = crate::catalog::find(&action)?.effect.writes();
+        let writes = crate::catalog::find(action)?.effect.writes();
         if !self.dry || !writes || problem.transient {
             return None;
         }

@@ -29,13 +29,7 @@ pub struct Round {
 
 impl Machine {
     pub(super) fn work_verify(&mut self, place: &Place, room: &mut Room<'_>) -> Vec<Effect> {
-        let with = match self.arguments(&place.step).and_then(|with| {
-            serde_json::from_value::<Verify>(with).map_err(|error| {
-                crate::runbook::EvalError::Failed {
-                    message: error.to_string(),
-                }
-            })
-        }) {
+        let with = match self.arguments_once::<Verify>(place) {
             Ok(with) => with,
             Err(error) => {
                 self.end_unknown(place, &error);

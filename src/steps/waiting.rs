@@ -17,7 +17,7 @@ const EVERY: Duration = Duration::from_secs(10);
 
 impl Machine {
     pub(super) fn work_run(&mut self, place: &Place) -> Vec<Effect> {
-        let (action, _) = self.action_of(&place.step).unwrap_or_default();
+        let action = self.action_name(&place.step);
         let with = match self.arguments(&place.step) {
             Ok(with) => with,
             Err(error) => {

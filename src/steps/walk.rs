@@ -332,7 +332,7 @@ impl Machine {
     }
 
     fn end_iteration(&mut self, id: &str) {
-        let step = self.step_model(id);
+        let step = self.step_model(id).clone();
         let StepBody::Repeat {
             until,
             timeout,

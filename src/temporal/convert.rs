@@ -127,11 +127,9 @@ pub(super) fn attributes(attributes: Option<SearchAttributes>) -> BTreeMap<Strin
 /// `json/plain` with a `type`: written `Keyword` by servers, `INDEXED_VALUE_TYPE_KEYWORD` by some SDKs.
 fn attribute(payload: &Payload) -> Option<AttributeValue> {
     let value: serde_json::Value = serde_json::from_slice(&payload.data).ok()?;
-    let kind = payload
-        .metadata
-        .get("type")
-        .map(|kind| String::from_utf8_lossy(kind).into_owned());
-    match indexed_type(kind.as_deref().unwrap_or_default()) {
+    let kind = payload.metadata.get("type");
+    let kind = kind.and_then(|kind| std::str::from_utf8(kind).ok());
+    match indexed_type(kind.unwrap_or_default()) {
         IndexedValueType::Keyword => one(&value).map(AttributeValue::Keyword),
         IndexedValueType::Text => one(&value).map(AttributeValue::Text),
         IndexedValueType::KeywordList => many(&value).map(AttributeValue::KeywordList),
