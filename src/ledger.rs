@@ -41,6 +41,8 @@ pub struct Part {
     pub rows: BTreeMap<Arc<str>, Counts>,
     /// Claims ever made.
     pub listed: u64,
+    /// In flight, to be settled or written to, by row: what a row's canary is measured by.
+    written: BTreeMap<Arc<str>, BTreeSet<Ordinal>>,
     taken: BTreeMap<Arc<WorkflowKey>, Ordinal>,
     /// Runs that the step's own writes made.
     made: BTreeSet<Box<str>>,
@@ -404,6 +406,19 @@ impl Ledger {
         }
         let part = self.parts.entry(entry.step.clone()).or_default();
         let row = entry.row.clone().unwrap_or_default();
+        let is_written = |life| matches!(life, Life::Intended | Life::InDoubt | Life::Done);
+        match (is_written(before), is_written(after)) {
+            (false, true) => {
+                let row = part.written.entry(row.clone()).or_default();
+                row.insert(ordinal);
+            }
+            (true, false) => {
+                if let Some(row) = part.written.get_mut(&row) {
+                    row.remove(&ordinal);
+                }
+            }
+            _ => {}
+        }
         for (life, add) in [(before, false), (after, true)] {
             if let Some(set) = part.set(life) {
                 if add {
@@ -483,6 +498,12 @@ impl Part {
         }
     }
 
+    /// Workflows of a row with a write that is in flight, to be settled or done.
+    pub fn written(&self, row: &str) -> impl ExactSizeIterator<Item = Ordinal> {
+        static NONE: BTreeSet<Ordinal> = BTreeSet::new();
+        self.written.get(row).unwrap_or(&NONE).iter().copied()
+    }
+
     /// Workflows that were claimed and not given back.
     pub fn held(&self) -> u64 {
         let open = self.queue.len() + self.intended.len() + self.in_doubt.len() + self.handed.len();
@@ -495,5 +516,82 @@ impl Part {
             && self.intended.is_empty()
             && self.in_doubt.is_empty()
             && self.handed.is_empty()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::{Seen, Treatment};
+    use crate::survey::Status;
+
+    #[test]
+    fn a_row_has_what_was_written_to_and_nothing_that_came_back() {
+        let place = crate::record::Place {
+            step: "move".to_owned(),
+            iteration: 0,
+        };
+        let claim = |ordinal| Claim {
+            ordinal,
+            id: format!("w-{ordinal}"),
+            run: "r".to_owned(),
+            workflow_type: "Order".to_owned(),
+            latest: false,
+        };
+        let intent = |ordinal, row: &str| Body::Intent {
+            ordinal,
+            row: row.to_owned(),
+            strategy: "move".to_owned(),
+            treatment: Treatment::Moved,
+            write: Box::new(Write::Options { target: None }),
+            seen: Box::new(Seen {
+                status: Status::Running,
+                current_run: "r".to_owned(),
+                version: None,
+                reset_run_id: None,
+                history_length: 3,
+                attempt: 0,
+            }),
+            deadline: Timestamp::UNIX_EPOCH,
+        };
+        let done = |ordinal| Body::Outcome {
+            ordinal,
+            row: String::new(),
+            outcome: Outcome::Done { new_run: None },
+        };
+        let barred = |ordinal| Body::Barred {
+            ordinal,
+            strategy: "move".to_owned(),
+            refusal: "no".to_owned(),
+            message: String::new(),
+        };
+        let page = Body::Page {
+            place,
+            pass: 1,
+            claims: (0..4).map(claim).collect(),
+            cursor: None,
+        };
+        let mut ledger = Ledger::default();
+        let all = [
+            page,
+            intent(0, "a"),
+            intent(1, "a"),
+            intent(2, "b"),
+            done(1),
+            barred(0),
+            intent(0, "b"),
+        ];
+        for body in &all {
+            let applied = ledger.apply(body, Timestamp::UNIX_EPOCH);
+            applied.expect("each event is legal");
+        }
+        let written = |row| -> Vec<Ordinal> {
+            let part = ledger.part("move").expect("it claimed");
+            part.written(row).collect()
+        };
+        assert_eq!(
+            (written("a"), written("b"), written("c")),
+            (vec![1], vec![0, 2], vec![])
+        );
     }
 }

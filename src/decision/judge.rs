@@ -127,8 +127,8 @@ pub fn judge(case: &Case<'_>) -> Verdict {
     if let Some(verdict) = left_out(case, &listed) {
         return verdict;
     }
-    let before = case.table.candidates(&listed).first().copied();
-    let pick = match before.filter(|_| is_planted(Bug::RowBeforeLook)) {
+    let before = is_planted(Bug::RowBeforeLook).then(|| case.table.candidates(&listed));
+    let pick = match before.and_then(|rows| rows.first().copied()) {
         Some(row) => Pick::Row(row),
         None => case.table.pick(&listed, case.look),
     };

@@ -4,7 +4,6 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde_json::json;
 use temporalio_protos::temporal::api::common::v1::{
     Payload, Payloads, WorkflowExecution, WorkflowType,
 };
@@ -123,18 +122,22 @@ pub(super) fn payload_text(payloads: Option<&Payloads>) -> String {
 
 /// A Search Attribute as the service sends it: JSON, with its type in the metadata.
 pub(super) fn attribute_payload(value: &AttributeValue) -> Payload {
-    let (kind, value) = match value {
-        AttributeValue::Keyword(text) => ("Keyword", json!(text)),
-        AttributeValue::Text(text) => ("Text", json!(text)),
-        AttributeValue::KeywordList(list) => ("KeywordList", json!(list)),
-        AttributeValue::Int(number) => ("Int", json!(number)),
-        AttributeValue::Double(number) => ("Double", json!(number)),
-        AttributeValue::Bool(value) => ("Bool", json!(value)),
-        AttributeValue::Datetime(at) => ("Datetime", json!(at.to_string())),
+    let (kind, data) = match value {
+        AttributeValue::Keyword(text) => ("Keyword", serde_json::to_vec(text)),
+        AttributeValue::Text(text) => ("Text", serde_json::to_vec(text)),
+        AttributeValue::KeywordList(list) => ("KeywordList", serde_json::to_vec(list)),
+        AttributeValue::Int(number) => ("Int", serde_json::to_vec(number)),
+        AttributeValue::Double(number) => ("Double", serde_json::to_vec(number)),
+        AttributeValue::Bool(value) => ("Bool", serde_json::to_vec(value)),
+        AttributeValue::Datetime(at) => ("Datetime", serde_json::to_vec(&at.to_string())),
     };
-    let mut payload = json_payload(&value);
-    payload
-        .metadata
-        .insert("type".to_owned(), kind.as_bytes().to_vec());
-    payload
+    Payload {
+        metadata: HashMap::from([
+            ("encoding".to_owned(), b"json/plain".to_vec()),
+            ("type".to_owned(), kind.as_bytes().to_vec()),
+        ]),
+        // Texts and numbers are always JSON.
+        data: data.unwrap_or_default(),
+        ..Default::default()
+    }
 }

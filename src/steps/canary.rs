@@ -16,24 +16,17 @@ const CANARY_POLL: SignedDuration = SignedDuration::from_secs(5);
 
 impl Machine {
     pub(super) fn canary_members(&self, id: &str, row: &str) -> Vec<Ordinal> {
-        let Some(part) = self.state.ledger.part(id) else {
-            return Vec::new();
-        };
-        let of_row =
-            |ordinal: &&Ordinal| self.state.ledger.entry(**ordinal).row.as_deref() == Some(row);
-        part.done
-            .iter()
-            .chain(&part.intended)
-            .chain(&part.in_doubt)
-            .filter(of_row)
-            .copied()
-            .collect()
+        let part = self.state.ledger.part(id);
+        part.map_or_else(Vec::new, |part| part.written(row).collect())
     }
 
     pub(super) fn canary_has_room(&self, id: &str, row: &str, count: u32) -> bool {
         match self.state.step(id).canaries.get(row) {
             Some(passed) => *passed,
-            None => self.canary_members(id, row).len() < count as usize,
+            None => {
+                let part = self.state.ledger.part(id);
+                part.map_or(0, |part| part.written(row).len()) < count as usize
+            }
         }
     }
 

@@ -258,10 +258,10 @@ pub(super) fn current_run(info: &WorkflowExecutionInfo) -> Option<CurrentRun> {
 /// A Describe reply → a look that is not finished: `current` is this run, and whether a parent runs is
 /// not known.
 pub(super) fn look(response: DescribeWorkflowExecutionResponse, at: Timestamp) -> Option<Look> {
-    let info = response.workflow_execution_info?;
+    let mut info = response.workflow_execution_info?;
     let extended = response.workflow_extended_info.unwrap_or_default();
     let config = response.execution_config.unwrap_or_default();
-    let versioning = info.versioning_info.clone().unwrap_or_default();
+    let versioning = info.versioning_info.take().unwrap_or_default();
     Some(Look {
         at,
         first_run_id: info.first_run_id.clone(),
