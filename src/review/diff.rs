@@ -20,6 +20,8 @@ use crate::runbook::{Bound, Check, Guards, Parameter, Runbook, Tolerance, guards
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
+    /// Workflows are terminated, cancelled or started anew that were not.
+    Ends,
     /// A confirmation, guard, limit, check or lock is gone, weaker, or another.
     Safeguard,
     /// More Workflows are affected.
@@ -32,7 +34,7 @@ pub enum Kind {
     Added,
     /// Steps are removed, moved or changed otherwise.
     Step,
-    /// Parameters are new, gone or others.
+    /// Parameters are new, gone or changed.
     Parameter,
     /// A confirmation, guard, limit, check or lock is new or stricter.
     Stricter,
@@ -70,7 +72,7 @@ impl Difference {
             .any(|change| change.kind != Kind::Harmless)
     }
 
-    /// Whether a safeguard is gone or weaker, or more Workflows are affected.
+    /// Whether Workflows are ended, a safeguard is gone or weaker, or more Workflows are affected.
     pub fn is_dangerous(&self) -> bool {
         self.changes.iter().any(|change| change.kind <= Kind::Wider)
     }
@@ -120,7 +122,7 @@ impl Changes {
         match (old, new) {
             (old, new) if old == new => {}
             (Some(old), Some(new)) => {
-                let what = Words::new(&format!("the {noun} is another"));
+                let what = Words::new(&format!("the {noun} changed"));
                 self.swap(Kind::Harmless, place, what, old, new);
             }
             (None, _) => self.add(

@@ -46,6 +46,24 @@ pub(super) fn compare(changes: &mut Changes, old: &Runbook, new: &Runbook) {
     }
 }
 
+/// How far an action ends a Workflow: not at all, by its own code, then without it.
+pub(super) fn ending(action: &str) -> u8 {
+    match action {
+        "workflows.cancel" => 1,
+        "workflows.restart" => 2,
+        "workflows.terminate" => 3,
+        _ => 0,
+    }
+}
+
+/// What it means that another action takes an action's place.
+pub(super) fn instead(old: &str, new: &str) -> Kind {
+    match ending(new) > ending(old) {
+        true => Kind::Ends,
+        false => Kind::Done,
+    }
+}
+
 fn compare_strategy(changes: &mut Changes, place: &Words, old: &Strategy, new: &Strategy) {
     let Strategy {
         action,
@@ -56,7 +74,8 @@ fn compare_strategy(changes: &mut Changes, place: &Words, old: &Strategy, new: &
     if before != now || *action != new.action {
         let say = |does: &str, strategy: &Strategy| format!("{does} ({})", strategy.action);
         let what = Words::new("does something else");
-        changes.swap(Kind::Done, place, what, say(&before, old), say(&now, new));
+        let kind = instead(action, &new.action);
+        changes.swap(kind, place, what, say(&before, old), say(&now, new));
     }
     if *action == new.action {
         // What the words above hold already is not said twice.
@@ -189,8 +208,12 @@ fn compare_rows(
         }
         if *apply != other.apply {
             let what = Words::new("applies another strategy");
+            let action = |book: &Runbook, row: &Row| {
+                let strategy = book.strategies.get(&row.apply);
+                strategy.map_or_else(String::new, |strategy| strategy.action.clone())
+            };
             changes.swap(
-                Kind::Done,
+                instead(&action(old_book, row), &action(new_book, other)),
                 &at(row),
                 what,
                 does(old_book, row).bare(),

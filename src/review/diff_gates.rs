@@ -43,7 +43,7 @@ pub(super) fn compare(changes: &mut Changes, at: &Words, old: &Step, new: &Step,
         changes.swap(
             Kind::Step,
             at,
-            Words::new("is tried again otherwise"),
+            Words::new("is retried differently"),
             say(old),
             say(new),
         );
@@ -186,7 +186,7 @@ pub(super) fn bounds(
         && is_share(old) != is_share(new)
     {
         // A number and a share cannot be compared: neither is surely lower.
-        let what = Words::new(&format!("the {noun} is another"));
+        let what = Words::new(&format!("the {noun} changed"));
         changes.swap(
             Kind::Safeguard,
             at,

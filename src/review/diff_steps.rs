@@ -4,6 +4,7 @@ use indexmap::IndexMap;
 use serde_json::{Map, Value};
 
 use super::diff::{Changes, Kind, same_expression};
+use super::diff_decisions::{ending, instead};
 use super::diff_gates::{self, compare_timeout};
 use super::diff_queries::filter;
 use super::docs_steps::what;
@@ -76,9 +77,18 @@ fn holds_back(step: &Step) -> bool {
     )
 }
 
+/// What a step performs; nothing where it repeats others.
+fn action_of(step: &Step) -> &str {
+    match &step.body {
+        StepBody::Action { action, .. } => action,
+        StepBody::Repeat { .. } => "",
+    }
+}
+
 fn added(changes: &mut Changes, id: &str, step: &Step, book: &Runbook) {
     let does = Does::of(book, step);
     let kind = match () {
+        () if ending(action_of(step)) > 0 => Kind::Ends,
         () if does.writes() => Kind::Added,
         () if holds_back(step) => Kind::Stricter,
         () => Kind::Step,
@@ -219,7 +229,7 @@ fn compare_body(
                 changes.swap(
                     Kind::Step,
                     at,
-                    Words::new("pauses otherwise between rounds"),
+                    Words::new("pauses for another time between rounds"),
                     say(every),
                     say(new_every),
                 );
@@ -247,7 +257,10 @@ fn compare_body(
                 format!("{} ({does})", what(step).bare())
             };
             let held = holds_back(old_step) && !holds_back(new_step);
-            let kind = if held { Kind::Safeguard } else { Kind::Done };
+            let kind = match instead(action_of(old_step), action_of(new_step)) {
+                Kind::Done if held => Kind::Safeguard,
+                kind => kind,
+            };
             let what = Words::new("does something else");
             changes.swap(
                 kind,

@@ -9,7 +9,8 @@ use super::escape::code;
 use crate::report::{Style, Text, Tone, count};
 
 impl Kind {
-    const ALL: [Self; 9] = [
+    const ALL: [Self; 10] = [
+        Self::Ends,
         Self::Safeguard,
         Self::Wider,
         Self::Affected,
@@ -24,12 +25,13 @@ impl Kind {
     /// What stands above the changes of this kind.
     fn heading(self) -> &'static str {
         match self {
-            Self::Safeguard => "Safeguards that are gone, weaker or others",
+            Self::Ends => "Workflows are terminated, cancelled or started anew that were not",
+            Self::Safeguard => "Safeguards that are gone, weaker or changed",
             Self::Wider => "More Workflows are affected",
             Self::Affected => "Other Workflows are affected",
             Self::Done => "Something else is done",
             Self::Added => "New steps that write",
-            Self::Step => "Steps that are gone, moved or others",
+            Self::Step => "Steps that are gone, moved or changed",
             Self::Parameter => "Parameters",
             Self::Stricter => "New or stricter safeguards",
             Self::Harmless => "Nothing that an operator would notice",
@@ -38,7 +40,7 @@ impl Kind {
 
     fn tone(self) -> Tone {
         match self {
-            Self::Safeguard | Self::Wider => Tone::Bad,
+            Self::Ends | Self::Safeguard | Self::Wider => Tone::Bad,
             Self::Affected | Self::Done | Self::Added => Tone::Warn,
             Self::Stricter => Tone::Good,
             Self::Step | Self::Parameter => Tone::Plain,
@@ -56,7 +58,7 @@ struct Document<'a> {
     new: &'a str,
     /// Whether an operator would notice any of it.
     matters: bool,
-    /// Whether a safeguard is gone or weaker, or more Workflows are affected.
+    /// Whether Workflows are ended, a safeguard is gone or weaker, or more Workflows are affected.
     dangerous: bool,
     changes: Vec<Entry>,
 }
@@ -88,25 +90,32 @@ impl Difference {
         if !self.matters() {
             return "Nothing that an operator would notice.".to_owned();
         }
+        const TOLD: [(Kind, &str); 6] = [
+            (Kind::Ends, "by which Workflows are ended"),
+            (Kind::Safeguard, "to safeguards"),
+            (Kind::Wider, "by which more Workflows are affected"),
+            (Kind::Affected, "by which other Workflows are affected"),
+            (Kind::Done, "to what is done to them"),
+            (Kind::Added, "by which more steps write"),
+        ];
         let many = |wanted: &dyn Fn(Kind) -> bool| {
             let found = self.changes.iter().filter(|change| wanted(change.kind));
             found.count()
         };
         let noticed = count(many(&|kind| kind != Kind::Harmless) as u64, "change");
-        let weaker = many(&|kind| kind == Kind::Safeguard);
-        let wider = many(&|kind| kind == Kind::Wider);
-        match (weaker, wider) {
-            (0, 0) => {
+        let told: Vec<String> = TOLD
+            .iter()
+            .map(|(of, words)| (many(&|kind| kind == *of), words))
+            .filter(|(count, _)| *count > 0)
+            .map(|(count, words)| format!("{count} {words}"))
+            .collect();
+        match told.split_last() {
+            None => {
                 format!("{noticed}; no safeguard is weaker, and no more Workflows are affected.")
             }
-            (0, wider) => {
-                format!("{noticed}, among them {wider} by which more Workflows are affected.")
-            }
-            (weaker, 0) => format!("{noticed}, among them {weaker} to safeguards."),
-            (weaker, wider) => {
-                format!(
-                    "{noticed}, among them {weaker} to safeguards and {wider} by which more Workflows are affected."
-                )
+            Some((only, [])) => format!("{noticed}, among them {only}."),
+            Some((last, others)) => {
+                format!("{noticed}, among them {} and {last}.", others.join(", "))
             }
         }
     }

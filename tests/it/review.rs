@@ -226,7 +226,9 @@ fn edited(from: &str, to: &str) -> Difference {
 
 #[test]
 fn each_edit_is_of_the_kind_that_it_is() {
-    use Kind::{Added, Affected, Done, Harmless, Parameter, Safeguard, Step, Stricter, Wider};
+    use Kind::{
+        Added, Affected, Done, Ends, Harmless, Parameter, Safeguard, Step, Stricter, Wider,
+    };
     let clean_up = "    confirm: { type: \"${{ params.bad.build_id }}\" }\n";
     let check = "  - that: ${{ params.bad != params.safe and params.bad != params.previous }}\n    else: The bad Version cannot be its own cure.\n";
     let cases: &[(&str, &str, Kind, &str)] = &[
@@ -289,7 +291,7 @@ fn each_edit_is_of_the_kind_that_it_is() {
             "max_failures: 1%",
             "max_failures: 10",
             Safeguard,
-            "limit of failures is another",
+            "limit of failures changed",
         ),
         (
             "max_failures: 1%",
@@ -341,6 +343,12 @@ fn each_edit_is_of_the_kind_that_it_is() {
             "applies another strategy",
         ),
         (
+            "class: corrupted, apply: undo_last",
+            "class: corrupted, apply: replace",
+            Ends,
+            "applies another strategy",
+        ),
+        (
             "to: last_workflow_task",
             "to: first_workflow_task",
             Done,
@@ -364,7 +372,7 @@ fn each_edit_is_of_the_kind_that_it_is() {
             Safeguard,
             "is not skipped any more",
         ),
-        ("every: 30s", "every: 10s", Step, "pauses otherwise"),
+        ("every: 30s", "every: 10s", Step, "pauses for another time"),
         (
             "id: closed_health",
             "id: closed_healthy",
@@ -415,6 +423,32 @@ fn each_edit_is_of_the_kind_that_it_is() {
         assert!(said[0].contains(words), "{from} -> {to}: {said:#?}");
         assert_eq!(difference.matters(), *kind != Harmless);
         assert!(said.len() <= 3, "{from} -> {to}: {said:#?}");
+    }
+}
+
+#[test]
+fn what_ends_workflows_comes_before_all_else() {
+    let forbid =
+        "forbid: [workflows.terminate, workflows.cancel, workflows.signal, batch.terminate]";
+    let old = flagship().replacen(forbid, "max_workflows: 500", 1);
+    let edits = [
+        (
+            "action: workflows.update_options\n    with: { version: \"${{ params.safe }}\" }",
+            "action: workflows.cancel\n    with: { reason: over }",
+        ),
+        (
+            "  - id: affected",
+            "  - id: end\n    action: workflows.terminate\n    with: { select: { ids: [a] }, reason: over }\n\n  - id: affected",
+        ),
+    ];
+    for (from, to) in edits {
+        let new = old
+            .replacen(from, to, 1)
+            .replacen("max_workflows: 500", "max_workflows: 900", 1);
+        let difference = compare(&parse(&old), &parse(&new));
+        let kinds: Vec<Kind> = difference.changes.iter().map(|it| it.kind).collect();
+        assert_eq!(kinds, [Kind::Ends, Kind::Safeguard], "{to}");
+        assert!(difference.is_dangerous());
     }
 }
 
@@ -538,6 +572,29 @@ fn problems_stand_beside_the_lines_of_a_pull_request() {
 }
 
 #[test]
+fn what_is_no_runbook_is_said_once() {
+    let desk = Desk::new();
+    assert!(desk.output(&["new", "x"]).status.success());
+    desk.put("later.yaml", "schema: runbook/v2\nname: x\nphases: []\n");
+    desk.put("values.yaml", "bad: orders:bad\nsafe: orders:safe\n");
+    desk.put(
+        "plan.json",
+        r#"{ "schema": "runbook-plan/v1", "plan": {} }"#,
+    );
+    let all = [
+        desk.run(&["plan", "x.rehearsal.yaml"]),
+        desk.run(&["rehearse", "x.yaml", "--rehearsal", "x.yaml"]),
+        desk.run(&["validate", "later.yaml", "values.yaml", "plan.json"]),
+        desk.run(&["rehearse", "nothing.yaml"]),
+    ];
+    assert_snapshot!("no_runbook", all.concat());
+    // Whoever has begun to write one is told all.
+    desk.put("begun.yaml", "name: X\nsteps: 3\n");
+    let begun = desk.run(&["validate", "begun.yaml"]);
+    assert!(begun.contains("3 problems"), "{begun}");
+}
+
+#[test]
 fn what_new_writes_is_valid_rehearses_and_is_never_overwritten() {
     let desk = Desk::new();
     assert_snapshot!("new", desk.run(&["new", "drain-queue"]));
@@ -562,6 +619,7 @@ fn what_new_writes_is_valid_rehearses_and_is_never_overwritten() {
     );
     assert_eq!(desk.read("other.rehearsal.yaml"), "mine");
     assert_snapshot!("new_without_a_name", desk.run(&["new", "Drain_Queue"]));
+    assert_snapshot!("new_nowhere", desk.run(&["new", "no/such/folder/a"]));
     desk.put("schemas/runbook.v1.json", "{}");
     assert_eq!(desk.output(&["new", "runbooks/a"]).status.code(), Some(0));
     assert!(
