@@ -47,7 +47,7 @@ fn write(page: &str, out: &Path, ui: &Ui) -> Exit {
             Exit::Done
         }
         Err(error) => {
-            ui.error(&format!("cannot write {}: {error}", out.display()), None);
+            ui.error(&super::unwritable(out, &error), None);
             Exit::Failed
         }
     }
@@ -59,7 +59,7 @@ fn compare(page: &str, kept: &Path, file: &Path, ui: &Ui) -> Exit {
         Ok(bytes) => bytes,
         Err(error) => {
             ui.error(
-                &format!("cannot read {}: {error}", kept.display()),
+                &format!("cannot read {}: {}", kept.display(), super::plain(&error)),
                 Some(&hint(kept, file)),
             );
             return Exit::Failed;

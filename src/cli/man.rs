@@ -77,10 +77,14 @@ fn page(command: Command) -> (String, Vec<u8>) {
 }
 
 fn write(folder: &Path, pages: &[(String, Vec<u8>)], ui: &Ui) -> Exit {
+    if let Err(error) = fs::create_dir_all(folder) {
+        let message = format!("cannot make the folder {}: {error}", folder.display());
+        return failed(&message, ui);
+    }
     for (name, text) in pages {
         let path = folder.join(format!("{name}.1"));
         if let Err(error) = fs::write(&path, text) {
-            return failed(&format!("cannot write {}: {error}", path.display()), ui);
+            return failed(&super::unwritable(&path, &error), ui);
         }
     }
     ui.hint(&format!(

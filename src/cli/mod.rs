@@ -97,6 +97,9 @@ impl From<Exit> for ExitCode {
     }
 }
 
+/// Above the options that every verb has, behind its own.
+const GLOBAL: &str = "For every verb";
+
 /// Carries out operational procedures that are written as YAML: plan, rehearse, execute, resume.
 #[derive(Debug, Parser)]
 #[command(
@@ -108,16 +111,16 @@ impl From<Exit> for ExitCode {
 )]
 pub struct Cli {
     /// How data is printed; csv and jsonl are for the Workflows of `show`.
-    #[arg(long, global = true, value_enum, default_value_t = Format::Text)]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = Format::Text)]
     pub output: Format,
     /// When colours are used; NO_COLOR is obeyed.
-    #[arg(long, global = true, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = Colour::Auto, value_name = "WHEN")]
     pub color: Colour,
     /// How much of what this tool does is logged to stderr: each call at `debug`.
-    #[arg(long, global = true, value_enum, default_value_t = LogLevel::Never, value_name = "LEVEL")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = LogLevel::Never, value_name = "LEVEL")]
     pub log_level: LogLevel,
     /// How log lines are written.
-    #[arg(long, global = true, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
+    #[arg(long, global = true, help_heading = GLOBAL, value_enum, default_value_t = LogFormat::Text, value_name = "FORMAT")]
     pub log_format: LogFormat,
     /// What to do.
     #[command(subcommand)]
@@ -222,46 +225,46 @@ pub enum Verb {
     Validate(validate::Arguments),
     /// Write a commented runbook and its rehearsal to begin with
     New(new::Arguments),
-    /// Write a runbook as a page of Markdown: purpose, parameters, decisions, steps, flow
-    Docs(docs::Arguments),
-    /// Say in operators' words what an edit of a runbook changes, the most dangerous first
-    Diff(diff::Arguments),
+    /// Rehearse a runbook against a simulated service: hours pass in moments
+    Rehearse(rehearse::Arguments),
     /// Show what a run would do: reads the service, changes nothing
     Plan(Box<plan::Arguments>),
-    /// Say which row takes a Workflow, why, and what would be done to it
-    Explain(Box<explain::Arguments>),
-    /// List the points to which a Workflow can be reset, with what lies between them
-    ResetPoints(Box<reset_points::Arguments>),
     /// Carry out a runbook: plan, then its steps in order, with a journal that can be resumed
     Exec(Box<exec::Arguments>),
     /// Go on with a run from its state file, wherever it stopped
     Resume(Box<resume::Arguments>),
-    /// Rehearse a runbook against a simulated service: hours pass in moments
-    Rehearse(rehearse::Arguments),
-    /// Serve a scenario's world on a port, as a Temporal service
-    Simulator(simulator::Arguments),
-    /// Break the lock of a run that nobody carries out any more
-    Unlock(Box<unlock::Arguments>),
-    /// Show the connection's values and where each came from, and test them
-    Connection(Box<connection::Arguments>),
     /// List the runs of this user, the newest first
     Runs,
     /// Show what happened in a run: steps, times, questions and answers, counts
     Show(show::Arguments),
-    /// Print a JSON Schema, for editors
-    Schema(schema::Arguments),
-    /// Print a completion script for a shell
-    Completions(completions::Arguments),
     /// Write a run down as a document: one HTML file, Markdown, JSON or CSV
     Report(report::Arguments),
-    /// Let others look at the runs of a state folder, and answer what they ask
-    Serve(Box<serve::Arguments>),
     /// Look on while a run goes on, as its own terminal shows it; ends with the run, and as it does
     Watch(Box<watch::Arguments>),
     /// Answer what a run asks, wherever it runs
     Approve(Box<approve::Arguments>),
     /// Stop a run as Ctrl-C at its own terminal does; it can be resumed
     Stop(Box<stop::Arguments>),
+    /// Let others look at the runs of a state folder, and answer what they ask
+    Serve(Box<serve::Arguments>),
+    /// Say which row takes a Workflow, why, and what would be done to it
+    Explain(Box<explain::Arguments>),
+    /// List the points to which a Workflow can be reset, with what lies between them
+    ResetPoints(Box<reset_points::Arguments>),
+    /// Break the lock of a run that nobody carries out any more
+    Unlock(Box<unlock::Arguments>),
+    /// Show the connection's values and where each came from, and test them
+    Connection(Box<connection::Arguments>),
+    /// Write a runbook as a page of Markdown: purpose, parameters, decisions, steps, flow
+    Docs(docs::Arguments),
+    /// Say in operators' words what an edit of a runbook changes, the most dangerous first
+    Diff(diff::Arguments),
+    /// Serve a scenario's world on a port, as a Temporal service
+    Simulator(simulator::Arguments),
+    /// Print a JSON Schema, for editors
+    Schema(schema::Arguments),
+    /// Print a completion script for a shell
+    Completions(completions::Arguments),
     /// Print the manual, or write a page for each verb
     Man(man::Arguments),
 }
@@ -272,6 +275,9 @@ impl Verb {
             Self::Show(arguments) => return show::run(arguments, ui, format),
             Self::Validate(arguments) => return validate::run(arguments, ui, format),
             Self::Diff(arguments) => return diff::run(arguments, ui, format),
+            Self::Docs(arguments) if format == Format::Markdown => {
+                return docs::run(arguments, ui, Output::Text);
+            }
             _ => {}
         }
         let Some(output) = format.output() else {
@@ -408,11 +414,12 @@ fn report_panics(ui: &Ui) {
 pub fn read(path: &Path) -> Result<Vec<u8>, Diagnostic> {
     let name = path.display().to_string();
     let fail = |why: &std::io::Error| {
-        Diagnostic::of_file(
-            &name,
-            Kind::File,
-            format!("cannot read the file: {}", plain(why)),
-        )
+        let message = format!("cannot read the file: {}", plain(why));
+        let problem = Diagnostic::of_file(&name, Kind::File, message);
+        match name.starts_with("rb-") {
+            true => problem.note(format!("with a run go on by `runbook resume {name}`")),
+            false => problem,
+        }
     };
     let limit = LARGEST_FILE as u64 + 1;
     let mut bytes = Vec::new();
@@ -438,6 +445,23 @@ fn plain(error: &std::io::Error) -> String {
         std::io::ErrorKind::IsADirectory => "it is a folder".to_owned(),
         _ => error.to_string(),
     }
+}
+
+/// Why a file cannot be written, in words; a folder that is not there is named.
+pub fn unwritable(path: &Path, error: &std::io::Error) -> String {
+    let why = match (error.kind(), missing_folder(path)) {
+        (std::io::ErrorKind::NotFound, Some(folder)) => {
+            format!("there is no folder {}", folder.display())
+        }
+        _ => plain(error),
+    };
+    format!("cannot write {}: {why}", path.display())
+}
+
+/// The folder that a file would be in, where there is none.
+pub fn missing_folder(path: &Path) -> Option<&Path> {
+    let folder = path.parent()?;
+    (!folder.as_os_str().is_empty() && !folder.exists()).then_some(folder)
 }
 
 /// Reads and checks a runbook; its problems are printed.

@@ -2,8 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use serde_json::Value;
+
 use crate::diagnostic::Diagnostic;
-use crate::runbook::{ParameterInput, Runbook};
+use crate::report::shell_word;
+use crate::runbook::{ParameterInput, Parameters, Runbook};
 
 /// Values for the runbook's parameters.
 #[derive(Clone, Debug, Default, clap::Args)]
@@ -58,7 +61,61 @@ impl ParameterFlags {
     }
 }
 
+/// The flags that give these values, as a shell takes them.
+pub fn as_flags(parameters: &Parameters) -> String {
+    let mut line = String::new();
+    for (name, value) in parameters.values() {
+        let text = match value {
+            Value::String(text) => text.clone(),
+            other => other.to_string(),
+        };
+        line += &format!(" -p {}", shell_word(&format!("{name}={text}")));
+    }
+    line
+}
+
 fn read_text(path: &str) -> Result<String, String> {
     let bytes = super::read(Path::new(path)).map_err(|problem| problem.message)?;
     String::from_utf8(bytes).map_err(|_| "it is not UTF-8".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn flags_give_the_same_parameters_again() {
+        let runbook = b"schema: runbook/v1\nname: x\nparams:\n  bad: { type: version }\n  why: { type: string }\n  \
+            classes: { type: map, enum: [move_only] }\n  wrong: { type: list }\n  n: { type: integer }\nsteps:\n  \
+            - { id: pause, action: wait, with: { for: 1s } }\n";
+        let runbook = Runbook::parse("x.yaml", runbook).expect("a runbook");
+        let given = [
+            "bad=orders:b 1",
+            "why=it's $HOME",
+            "classes.Order=move_only",
+            "wrong=A",
+            "wrong=B",
+            "n=3",
+        ];
+        let resolved = |given: &[&str]| {
+            let mut input = ParameterInput::default();
+            for one in given {
+                input.assign(one, &mut read_text).expect("an assignment");
+            }
+            runbook.resolve_parameters(&input).expect("all are given")
+        };
+        let first = resolved(&given);
+        let line = as_flags(&first);
+        assert_eq!(
+            line,
+            r#" -p 'bad=orders:b 1' -p 'why=it'\''s $HOME' -p 'classes={"Order":"move_only"}' -p 'wrong=["A","B"]' -p n=3"#
+        );
+        let words = line.split(" -p ").skip(1).map(|word| {
+            let word = word.replace(r"'\''", "\0").replace('\'', "");
+            word.replace('\0', "'")
+        });
+        let words: Vec<String> = words.collect();
+        let again = resolved(&words.iter().map(String::as_str).collect::<Vec<_>>());
+        assert!(first.values().eq(again.values()));
+    }
 }

@@ -23,9 +23,9 @@ pub struct Arguments {
     /// Run id, a beginning of it that no other run has, or the state file's path
     #[arg(value_name = "RUN")]
     pub run: String,
-    /// As what: html is one file that needs no network, csv the ledger
-    #[arg(long, value_enum, default_value_t = DocumentFormat::Html, value_name = "FORMAT")]
-    pub format: DocumentFormat,
+    /// As what: html is one file that needs no network, csv the ledger; without it, what --out ends with, else html
+    #[arg(long, value_enum, value_name = "FORMAT")]
+    pub format: Option<DocumentFormat>,
     /// Write it into this file, which only this user can read; without it, to stdout
     #[arg(long, value_name = "FILE")]
     pub out: Option<PathBuf>,
@@ -47,6 +47,19 @@ pub enum DocumentFormat {
     Csv,
 }
 
+impl Arguments {
+    fn format(&self) -> DocumentFormat {
+        let ending = self.out.as_deref().and_then(Path::extension);
+        let meant = match ending.and_then(|ending| ending.to_str()) {
+            Some("md" | "markdown") => DocumentFormat::Markdown,
+            Some("json") => DocumentFormat::Json,
+            Some("csv") => DocumentFormat::Csv,
+            _ => DocumentFormat::Html,
+        };
+        self.format.unwrap_or(meant)
+    }
+}
+
 /// Runs the verb.
 pub fn run(arguments: &Arguments, ui: &Ui) -> Exit {
     let path = match journal::find(&arguments.run) {
@@ -58,7 +71,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Exit {
         return refused(&error, ui);
     }
     let located = located(&path, dossier.report());
-    let render = |out: &mut dyn io::Write| match arguments.format {
+    let render = |out: &mut dyn io::Write| match arguments.format() {
         DocumentFormat::Html => dossier.write_html(&located, out),
         DocumentFormat::Markdown => out.write_all(dossier.markdown(&located).as_bytes()),
         DocumentFormat::Json => dossier.write_json(&located, out),
@@ -99,7 +112,7 @@ fn into_file(
             Exit::Invalid
         }
         Err(error) => {
-            ui.error(&format!("cannot write {}: {error}", path.display()), None);
+            ui.error(&super::unwritable(path, &error), None);
             Exit::Failed
         }
     }

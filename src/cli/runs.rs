@@ -8,7 +8,7 @@ use super::{Exit, Output};
 use crate::journal::{self, Holder, JournalError, Listed};
 use crate::record::RunStatus;
 use crate::report::{Ending, Header, Report, write_json};
-use crate::ui::{Align, Style, Table, Ui, moment};
+use crate::ui::{Align, Style, Table, Ui, minute, moment};
 
 /// One run as JSON. Fields are only ever added.
 #[derive(Debug, Serialize)]
@@ -121,8 +121,48 @@ fn state(ending: &Ending, running: bool) -> &'static str {
     }
 }
 
-/// The runs as a table.
+/// Columns of the whole table with names of a usual length.
+const WHOLE: usize = 132;
+
+/// The runs as a table: in a narrow window only what tells them apart, so that each stays one line.
 pub fn table(runs: &[Run], style: Style) -> String {
+    match style.width {
+        Some(width) if width < WHOLE => short_table(runs, style),
+        _ => whole_table(runs, style),
+    }
+}
+
+fn short_table(runs: &[Run], style: Style) -> String {
+    let mut table = Table::new(&[
+        ("RUN", Align::Left),
+        ("STATE", Align::Left),
+        ("RUNBOOK", Align::Left),
+        ("LAST", Align::Left),
+        ("WHY", Align::Left),
+    ]);
+    for run in runs {
+        let last = run.last.map(minute).unwrap_or_default();
+        let why = run.error.clone().unwrap_or_default();
+        let (id, runbook) = match &run.run {
+            Some(header) => (&*header.id, &*header.runbook),
+            None => (&*run.path, ""),
+        };
+        let kind = match &run.run {
+            Some(header) if header.dry => "dry run",
+            Some(header) if header.rehearsal => "rehearsal",
+            _ => "",
+        };
+        let state = match (kind, run.state) {
+            ("", state) => state.to_owned(),
+            (kind, "succeeded") => kind.to_owned(),
+            (kind, state) => format!("{kind}, {state}"),
+        };
+        table.row([id, &state, runbook, &last, &why]);
+    }
+    table.render(style)
+}
+
+fn whole_table(runs: &[Run], style: Style) -> String {
     let mut table = Table::new(&[
         ("RUN", Align::Left),
         ("STATE", Align::Left),
@@ -156,4 +196,35 @@ pub fn table(runs: &[Run], style: Style) -> String {
         ]);
     }
     table.render(style)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_run_is_a_line_in_a_window_of_80_columns() {
+        let run = |state, dry| Run {
+            run: Some(Header {
+                id: "rb-20261122-015326-bnrd".to_owned(),
+                runbook: "recover-pinned-workflows".to_owned(),
+                namespace: "default".to_owned(),
+                dry,
+                ..Header::default()
+            }),
+            state,
+            last: Some(jiff::Timestamp::UNIX_EPOCH),
+            holder: None,
+            path: String::new(),
+            bytes: 0,
+            error: None,
+        };
+        let runs = [run("interrupted", false), run("succeeded", true)];
+        let shown = table(&runs, Style::PLAIN.of_width(80));
+        let lines: Vec<&str> = shown.lines().collect();
+        assert_eq!(lines.len(), 3, "{shown}");
+        assert!(lines[1].ends_with("01-01 00:00Z"), "{shown}");
+        assert!(lines[2].contains(" dry run "), "{shown}");
+        assert!(table(&runs, Style::PLAIN).contains("NAMESPACE"));
+    }
 }

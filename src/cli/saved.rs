@@ -14,7 +14,7 @@ use crate::diagnostic::{Diagnostic, Kind};
 use crate::journal::{self, Holder};
 use crate::plan::saved::{SavedPlan, claims_to_be_plan};
 use crate::plan::{Plan, Survey};
-use crate::report::PlanDiff;
+use crate::report::{PlanDiff, shell_word};
 use crate::runbook::{ParameterInput, Parameters, Runbook};
 use crate::survey::Preflight;
 use crate::ui::Ui;
@@ -122,10 +122,26 @@ pub fn may_write(
         return Err(Exit::Invalid);
     }
     let Ok(found) = fs::symlink_metadata(path) else {
-        return Ok(());
+        // Before the service is read, which may take its time.
+        return match super::missing_folder(path) {
+            None => Ok(()),
+            Some(folder) => {
+                let (path, folder) = (path.display(), folder.display());
+                ui.error(
+                    &format!("cannot write {path}: there is no folder {folder}"),
+                    Some(&format!("mkdir -p {}", shell_word(&folder.to_string()))),
+                );
+                Err(Exit::Failed)
+            }
+        };
     };
     if found.is_file() && is_ours(path) {
         return Ok(());
+    }
+    if found.is_dir() {
+        let (path, hint) = (path.display(), format!("{flag} names a file"));
+        ui.error(&format!("cannot write {path}: it is a folder"), Some(&hint));
+        return Err(Exit::Invalid);
     }
     ui.error(
         &format!(

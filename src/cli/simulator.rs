@@ -13,12 +13,13 @@ use tokio::net::TcpListener;
 use tokio::runtime::Builder;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::parameters::as_flags;
 use super::rehearse::{load, unknown_scenario};
 use super::{Exit, Output};
 use crate::clock::Clock;
 use crate::diagnostic::{Diagnostic, Kind};
 use crate::simulator::Simulator;
-use crate::ui::Ui;
+use crate::ui::{Text, Ui, shell_word};
 
 /// Serve a scenario's world on a port, as a Temporal service
 #[derive(Debug, clap::Args)]
@@ -33,7 +34,7 @@ pub struct Arguments {
     #[arg(long, value_name = "NAME")]
     pub scenario: String,
     /// Where it answers; port 0 is any free one.
-    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:7233")]
+    #[arg(long, value_name = "IP:PORT", default_value = "127.0.0.1:7233")]
     pub listen: SocketAddr,
     /// How many times as fast as real time its time passes.
     #[arg(long, value_name = "N", default_value_t = 1.0, value_parser = speed)]
@@ -65,11 +66,11 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
     };
     // The clock begins with the runtime.
     let exit = runtime.block_on(async {
-        let simulator = match world(arguments) {
-            Ok(simulator) => simulator,
+        let (simulator, flags) = match world(arguments) {
+            Ok(world) => world,
             Err(problems) => return super::invalid(&problems, ui, output),
         };
-        serve(arguments, &simulator, ui)
+        serve(arguments, &simulator, &flags, ui)
             .await
             .unwrap_or_else(|error| {
                 ui.error(&error, None);
@@ -80,18 +81,21 @@ pub fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
     exit
 }
 
-/// The scenario's world, from now on.
-fn world(arguments: &Arguments) -> Result<Simulator, Vec<Diagnostic>> {
-    let (_, rehearsal) = load(&arguments.file, arguments.rehearsal.as_deref())?;
+/// The scenario's world, from now on, and the flags that give a runbook its parameters.
+fn world(arguments: &Arguments) -> Result<(Simulator, String), Vec<Diagnostic>> {
+    let (runbook, rehearsal) = load(&arguments.file, arguments.rehearsal.as_deref())?;
     let Some(scenario) = rehearsal.scenarios.get(&arguments.scenario) else {
         return Err(vec![unknown_scenario(&rehearsal, &arguments.scenario)]);
     };
+    let parameters = runbook.resolve_parameters(&rehearsal.parameters(scenario));
+    let flags = parameters.map_or_else(|_| String::new(), |found| as_flags(&found));
     Simulator::new(
         &rehearsal.world(scenario),
         &scenario.faults,
         arguments.seed.unwrap_or(scenario.seed),
         Clock::scaled(Timestamp::now(), arguments.speed),
     )
+    .map(|simulator| (simulator, flags))
     .map_err(|error| {
         let lines = error.to_string();
         lines
@@ -102,7 +106,12 @@ fn world(arguments: &Arguments) -> Result<Simulator, Vec<Diagnostic>> {
 }
 
 /// Binds, says where, answers until a signal.
-async fn serve(arguments: &Arguments, simulator: &Simulator, ui: &Ui) -> Result<Exit, String> {
+async fn serve(
+    arguments: &Arguments,
+    simulator: &Simulator,
+    flags: &str,
+    ui: &Ui,
+) -> Result<Exit, String> {
     let end = signals().map_err(|error| format!("cannot watch for signals: {error}"))?;
     let listener = bind(arguments.listen).await?;
     let address = local(&listener)?;
@@ -118,9 +127,12 @@ async fn serve(arguments: &Arguments, simulator: &Simulator, ui: &Ui) -> Result<
     ui.data(&text)
         .map_err(|error| format!("cannot write to stdout: {error}"))?;
     if io::stdout().is_terminal() {
-        ui.hint(&format!(
-            "temporal workflow list --address {address} looks at it; Ctrl-C ends it"
-        ));
+        let file = shell_word(&arguments.file.display().to_string()).into_owned();
+        ui.hint("Ctrl-C ends it; until then, in another terminal:");
+        let mut commands = Text::new(ui.err_style());
+        commands.command(&format!("runbook plan {file} --address {address}{flags}"));
+        commands.command(&format!("temporal workflow list --address {address}"));
+        ui.say(&commands.into_string());
     }
     let facts = async {
         match facts {
@@ -142,7 +154,12 @@ async fn serve(arguments: &Arguments, simulator: &Simulator, ui: &Ui) -> Result<
 async fn bind(address: SocketAddr) -> Result<TcpListener, String> {
     TcpListener::bind(address)
         .await
-        .map_err(|error| format!("cannot listen on {address}: {error}"))
+        .map_err(|error| match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                format!("cannot listen on {address}: it is taken; --listen 127.0.0.1:0 takes a free port")
+            }
+            _ => format!("cannot listen on {address}: {error}"),
+        })
 }
 
 fn local(listener: &TcpListener) -> Result<SocketAddr, String> {

@@ -170,7 +170,10 @@ fn confirmed(
     };
     match ui.ask("The run that has the lock", &help, false, &mut check) {
         Asked::Text(_) => Ok(()),
-        Asked::Interrupted => Err(Exit::Interrupted),
+        Asked::Interrupted => {
+            ui.error("Ctrl-C: nothing was changed", None);
+            Err(Exit::Interrupted)
+        }
         Asked::Nobody => {
             ui.line(Tone::Warn, "Nothing was changed.");
             Err(Exit::Parked)

@@ -3,6 +3,7 @@
 
 use std::sync::LazyLock;
 
+use crate::plan::saved::SCHEMA as PLANS;
 use crate::record::FORMAT;
 
 /// What `--version` says behind the name; `-V` says its first line.
@@ -13,7 +14,7 @@ pub fn long() -> &'static str {
             commit => commit,
         };
         format!(
-            "{}\ncommit: {commit}\nrunbooks: runbook/v1\nrehearsals: rehearsal/v1\njournals: {}.{}",
+            "{}\ncommit: {commit}\nrunbooks: runbook/v1\nrehearsals: rehearsal/v1\nplans: {PLANS}\njournals: {}.{}",
             env!("CARGO_PKG_VERSION"),
             FORMAT.major,
             FORMAT.minor,

@@ -27,8 +27,8 @@ use std::thread;
 use std::time::Duration;
 
 pub use crate::report::{
-    Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, moment,
-    number, shell_word, shield, time_of_day, wrap,
+    Align, Style, Table, Text, Tone, about, columns, count, duration, fit, harmless, minute,
+    moment, number, shell_word, shield, time_of_day, wrap,
 };
 pub use layout::{Drawn, layout, paint};
 pub use lines::{Line, Narrator};

@@ -121,7 +121,12 @@ fn the_version_names_what_is_read_and_written() {
     assert_eq!(short, concat!("runbook ", env!("CARGO_PKG_VERSION"), "\n"));
     let long = stdout(&run(RUNBOOK, home.path(), &["--version"]));
     assert!(long.starts_with(short.trim_end()), "{long}");
-    for line in ["commit: ", "runbooks: runbook/v1", "journals: 1."] {
+    for line in [
+        "commit: ",
+        "runbooks: runbook/v1",
+        "plans: runbook-plan/v1",
+        "journals: 1.",
+    ] {
         assert!(long.contains(line), "{long}");
     }
 }
@@ -448,11 +453,13 @@ fn files_in(folder: &Path) -> Vec<PathBuf> {
 #[test]
 fn the_manual_is_one_page_a_verb() {
     let home = folder();
-    let output = run(RUNBOOK, home.path(), &["man", "--out", "."]);
+    // Who has no pages yet has no folder for them.
+    let output = run(RUNBOOK, home.path(), &["man", "--out", "share/man1"]);
     assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
-    let page = std::fs::read_to_string(home.path().join("runbook-exec.1")).expect("a page");
+    let pages = home.path().join("share/man1");
+    let page = std::fs::read_to_string(pages.join("runbook-exec.1")).expect("a page");
     assert!(page.contains(".TH RUNBOOK-EXEC 1"), "{page}");
-    assert!(home.path().join("runbook.1").is_file());
+    assert!(pages.join("runbook.1").is_file());
     let output = run(RUNBOOK, home.path(), &["man", "exce"]);
     assert_eq!(output.status.code(), Some(2));
 }

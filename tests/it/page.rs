@@ -348,6 +348,10 @@ fn a_page_is_its_owners_and_replaces_nothing_unasked() {
     );
     let left = std::fs::read_dir(folder.path()).expect("the folder");
     assert_eq!(left.count(), 2, "no draft is left");
+    let named = report(folder.path(), &["run.jsonl", "--out", "review.md"]);
+    assert_eq!(named.status.code(), Some(0));
+    let review = std::fs::read_to_string(folder.path().join("review.md")).expect("a review");
+    assert!(review.starts_with("# "), "its name says what it is");
     let output = report(folder.path(), &["run.jsonl", "--format", "csv"]);
     assert!(output.stdout.starts_with(b"ordinal,step,"));
     let output = report(folder.path(), &["rb-none"]);

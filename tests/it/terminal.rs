@@ -289,3 +289,23 @@ fn live_lines_are_drawn_over_and_leave_plain_ones() {
         "taken away at the end: {text:?}"
     );
 }
+
+#[test]
+fn what_was_given_wrongly_is_said_before_the_rest_is_asked_for() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let text = "schema: runbook/v1\nname: x\nparams:\n  bad: { type: version }\nsteps:\n  - { id: pause, action: wait, with: { for: 1s } }\n";
+    std::fs::write(folder.path().join("x.yaml"), text).expect("written");
+    let mut command = Command::new(env!("CARGO_BIN_EXE_runbook"));
+    command
+        .args(["plan", "x.yaml", "-p", "bda=orders:bad"])
+        .current_dir(folder.path())
+        .env_clear()
+        .env("HOME", folder.path())
+        .env("TERM", "xterm");
+    let mut terminal = OsSession::spawn(command).expect("a pseudo-terminal");
+    terminal.set_expect_timeout(Some(Duration::from_secs(60)));
+    for words in ["unknown parameter `bda`", "parameter `bad` is missing"] {
+        terminal.expect(words).expect(words);
+    }
+    terminal.expect(Eof).expect("it ends by itself");
+}

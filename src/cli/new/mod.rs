@@ -55,7 +55,7 @@ pub fn run(arguments: &Arguments, ui: &Ui) -> Exit {
             .replace("SCHEMA", &schema_of(path, schema))
             .replace("NAME", stem);
         if let Err(error) = create(path, &text) {
-            ui.error(&format!("cannot write {}: {error}", path.display()), None);
+            ui.error(&super::unwritable(path, &error), None);
             return Exit::Failed;
         }
         ui.line(Tone::Plain, &format!("{}: written", path.display()));

@@ -24,6 +24,9 @@ use crate::run::{Display, Progress};
 use crate::runbook::Runbook;
 use crate::ui::{Align, Style, Table, Text, Tone, Ui, count, duration, shell_word};
 
+/// Without a terminal it says this often how far it is.
+const SILENT: Duration = Duration::from_secs(10);
+
 /// A runbook, as it was found.
 struct Book {
     file: PathBuf,
@@ -60,16 +63,22 @@ pub(super) fn run(arguments: &Arguments, ui: &Ui, output: Output) -> Exit {
         .collect();
     let cores = thread::available_parallelism().map_or(1, usize::from);
     let jobs = arguments.jobs.map_or(cores, usize::from);
-    let ended = Mutex::new(0);
+    let ended = Mutex::new((0, Instant::now()));
     let results = at_once(jobs, tasks.len(), |task| {
         let (book, name) = tasks[task];
         let done = rehearse(&books[book], name, arguments.seed);
         let mut ended = ended.lock().unwrap_or_else(PoisonError::into_inner);
-        *ended += 1;
-        ui.draw(&[format!(
-            "rehearsed {ended} of {}",
+        ended.0 += 1;
+        let so_far = format!(
+            "rehearsed {} of {}",
+            ended.0,
             count(tasks.len() as u64, "scenario")
-        )]);
+        );
+        ui.draw(std::slice::from_ref(&so_far));
+        if !ui.is_live() && ended.1.elapsed() >= SILENT {
+            ended.1 = Instant::now();
+            ui.line(Tone::Faint, &so_far);
+        }
         done
     });
     ui.clear();

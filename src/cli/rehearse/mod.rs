@@ -104,8 +104,9 @@ pub fn load(
     let beside = runbook.with_extension("rehearsal.yaml");
     let rehearsal = rehearsal.unwrap_or(&beside);
     let read = |path: &Path| super::read(path).map_err(|problem| vec![problem]);
-    let first =
-        read(runbook).and_then(|bytes| Runbook::parse(&runbook.display().to_string(), &bytes));
+    // Where there is no runbook, nothing need be said of its rehearsal.
+    let bytes = read(runbook)?;
+    let first = Runbook::parse(&runbook.display().to_string(), &bytes);
     let second = read(rehearsal)
         .and_then(|bytes| Rehearsal::parse(&rehearsal.display().to_string(), &bytes));
     match (first, second) {

@@ -133,7 +133,11 @@ pub async fn complete(
     ui: &Ui,
     output: Output,
 ) -> Result<Parameters, Exit> {
-    if ui.is_interactive() && !runbook.missing_parameters(&input).is_empty() {
+    let missing = runbook.missing_parameters(&input).len();
+    // What was given wrongly is said before somebody types the rest.
+    let wrong = runbook.resolve_parameters(&input);
+    let wrong = wrong.is_err_and(|problems| problems.len() > missing);
+    if ui.is_interactive() && missing > 0 && !wrong {
         // On a thread of its own: a signal must reach whoever waits for the prompt.
         let (book, terminal) = (runbook.clone(), ui.clone());
         let asked = tokio::task::spawn_blocking(move || {
@@ -149,6 +153,9 @@ pub async fn complete(
     Ok(parameters)
 }
 
+/// How a Version is written; what a description says is not said again.
+const VERSION: &str = "DEPLOYMENT:BUILD";
+
 fn prompt(runbook: &Runbook, input: &mut ParameterInput, ui: &Ui) -> Result<(), Exit> {
     let missing: Vec<String> = runbook
         .missing_parameters(input)
@@ -160,10 +167,12 @@ fn prompt(runbook: &Runbook, input: &mut ParameterInput, ui: &Ui) -> Result<(), 
         let form = match parameter.kind {
             ParameterType::List => "; several with commas between them",
             ParameterType::Map => "; KEY=VALUE with commas between them",
-            ParameterType::Version => "; DEPLOYMENT:BUILD",
+            ParameterType::Version if !parameter.description.contains(VERSION) => {
+                "; DEPLOYMENT:BUILD"
+            }
             _ => "",
         };
-        let help = format!("{}{form}", parameter.description);
+        let help = format!("{}{form}", parameter.description.trim_end_matches('.'));
         let mut fits = |text: &str| input.clone().prompted(runbook, &name, text);
         match ui.ask(
             &name,
@@ -175,7 +184,10 @@ fn prompt(runbook: &Runbook, input: &mut ParameterInput, ui: &Ui) -> Result<(), 
                 // It was checked before it was taken.
                 let _ = input.prompted(runbook, &name, &text);
             }
-            Asked::Interrupted => return Err(Exit::Interrupted),
+            Asked::Interrupted => {
+                ui.error("Ctrl-C: nothing was changed", None);
+                return Err(Exit::Interrupted);
+            }
             Asked::Nobody => return Ok(()),
         }
     }

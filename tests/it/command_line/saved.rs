@@ -162,6 +162,9 @@ fn a_plan_is_private_whole_and_takes_nobodys_place() {
         .concat(),
     );
     assert_eq!(nowhere.status.code(), Some(1), "{}", home.shown(&nowhere));
+    // Said before the service is read.
+    assert!(nowhere.stdout.is_empty(), "{}", home.shown(&nowhere));
+    assert_snapshot!("saved_nowhere", stderr(&home.shown(&nowhere)));
 }
 
 #[test]
