@@ -1,7 +1,7 @@
 //! Document × JSON Schema → all violations at once, each at its place in the file; and the tidying of
 //! schemas that schemars generates, so that editors and people can read them.
 //!
-//! Pure; knows no particular schema. Formats that this language adds: `interval` (`1h30m`), `bound`
+//! Pure; of particular schemas it knows no more than their names. Formats that this language adds: `interval` (`1h30m`), `bound`
 //! (`5` or `1%`), `version` (`DEPLOYMENT:BUILD`). A text that holds `${{` passes every format: what it
 //! gives is checked when it is rendered.
 
@@ -26,6 +26,38 @@ const MOST: usize = 500;
 pub struct Schema {
     json: Value,
     validator: Validator,
+}
+
+/// What files are that begin so.
+const FILES: [(&str, &str); 3] = [
+    ("runbook/", "a runbook"),
+    ("rehearsal/", "a rehearsal"),
+    ("runbook-plan/", "a saved plan"),
+];
+
+/// That a file is of another schema than `wanted`, or of none at all: then nothing else need be said of it. `keys` are
+/// those of the wanted one: a file without `schema` that has any of them is taken for a try at one.
+pub fn another(document: &Document, wanted: &str, keys: &[&str]) -> Option<Diagnostic> {
+    let Content::Map(entries) = &document.root.content else {
+        return None;
+    };
+    let a = |schema: &str| FILES.iter().find(|(name, _)| schema.starts_with(name));
+    let line = format!("`schema: {wanted}`");
+    let Some(found) = document.root.get("schema") else {
+        let first = entries
+            .first()
+            .filter(|_| !keys.iter().any(|key| document.root.get(key).is_some()));
+        let what = a(wanted).map_or("file of this schema", |(_, what)| what);
+        let message = format!("this is not {what}: it has no line {line}");
+        return first.map(|(key, _)| document.at_key(key, Kind::Schema, message));
+    };
+    let schema = found.text().filter(|schema| *schema != wanted)?;
+    let kind = |schema: &str| a(schema).map(|(_, what)| *what);
+    let message = match kind(schema) {
+        Some(what) if kind(wanted) != Some(what) => format!("this is {what}, `{schema}`"),
+        _ => format!("unknown schema `{schema}`"),
+    };
+    Some(document.at(found, Kind::Schema, message).expected(line))
 }
 
 /// A generator whose schemas are tidied by [`tidy`].

@@ -263,7 +263,7 @@ fn in_scope(case: &Case<'_>) -> Result<Listed, Box<Verdict>> {
     let reason = match look.listed.status {
         Status::ContinuedAsNew => "continued as new".to_owned(),
         status if !status.is_open() => format!("closed meanwhile ({status})"),
-        _ => "no longer in the decision's scope".to_owned(),
+        _ => "not in the decision's scope now".to_owned(),
     };
     Err(Box::new(Verdict::Release(reason)))
 }

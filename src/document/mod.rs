@@ -126,7 +126,9 @@ fn decode(name: &str, bytes: &[u8]) -> Result<String, Diagnostic> {
             .note("a runbook is a page or two; is this the right file?"));
     }
     if bytes.starts_with(&[0xff, 0xfe]) || bytes.starts_with(&[0xfe, 0xff]) {
-        return Err(of_file("the file is UTF-16").expected("UTF-8"));
+        return Err(of_file("the file is UTF-16")
+            .expected("UTF-8")
+            .note("`iconv -f UTF-16 -t UTF-8` makes it that"));
     }
     let text = match std::str::from_utf8(bytes) {
         Ok(text) => text,

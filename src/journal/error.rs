@@ -165,7 +165,8 @@ impl JournalError {
                 )
             }
             ErrorKind::Foreign => {
-                "give the path of a journal; `runbook runs` lists them".to_owned()
+                "give a run's id (`runbook runs` lists them), or the path of its state file"
+                    .to_owned()
             }
             ErrorKind::OtherFormat { found } if found.major < FORMAT.major => {
                 "use the version of runbook that began the run".to_owned()
@@ -177,6 +178,10 @@ impl JournalError {
                 "restore {path} from a copy; line {line} and what follows cannot be trusted, and a run \
                  that went on from before it could do again what was already done"
             ),
+            ErrorKind::Io {
+                doing: "create", ..
+            } => "set XDG_STATE_HOME to a folder that you may write to, or give --state FILE"
+                .to_owned(),
             ErrorKind::Io { .. } => "check that the path can be read and written by you".to_owned(),
             ErrorKind::Append { .. } | ErrorKind::Poisoned { .. } => {
                 format!(
@@ -210,9 +215,9 @@ impl fmt::Display for JournalError {
             ErrorKind::Ambiguous { wanted, candidates } => {
                 write!(f, "{} runs begin with `{wanted}`", candidates.len())
             }
-            ErrorKind::NoHome => write!(f, "there is no folder for journals"),
+            ErrorKind::NoHome => write!(f, "there is no folder for state files"),
             ErrorKind::NoRecords => write!(f, "{path} holds no record: the run never began"),
-            ErrorKind::Foreign => write!(f, "{path} is not a journal of runbook"),
+            ErrorKind::Foreign => write!(f, "{path} is not the state file of a run"),
             ErrorKind::OtherFormat { found } => write!(
                 f,
                 "{path} has journal format {}.{}; this version reads {}.x",

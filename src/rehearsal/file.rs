@@ -12,11 +12,15 @@ use super::expect::Expect;
 use crate::diagnostic::Diagnostic;
 use crate::document::Document;
 use crate::runbook::ParameterInput;
+use crate::schema;
 use crate::simulator::commands::CommandWorld;
 use crate::simulator::world::{
     BatchWorld, Controller, Group, LockWorld, OperatorAct, Span, VersionWorld, World,
 };
 use crate::simulator::{Fault, Kill};
+
+/// The version of the language.
+const SCHEMA: &str = "rehearsal/v1";
 
 /// A rehearsal file, `NAME.rehearsal.yaml` beside its runbook.
 #[derive(Clone, Debug, Serialize, Deserialize, JsonSchema)]
@@ -205,6 +209,9 @@ impl Rehearsal {
         let Some(document) = document.filter(|_| problems.is_empty()) else {
             return Err(problems);
         };
+        if let Some(problem) = schema::another(&document, SCHEMA, &["world", "scenarios"]) {
+            return Err(vec![problem]);
+        }
         let problems = schema().check(&document);
         if !problems.is_empty() {
             return Err(problems);

@@ -108,8 +108,8 @@ impl Sitting<'_> {
             self.runbook.name, preflight.namespace, preflight.address, self.plan.created
         );
         text.push_str(
-            "# What the service does not tell is to be filled in: what each Version's Workers do (`behaves`), how programs\n\
-             # answer (`commands`), what is expected (`expect`).\n",
+            "# What the service does not tell is to be filled in: what each Version's Workers do (`behaves`) and when\n\
+             # somebody stops them (`stops_when: drained`), how programs answer (`commands`), what is expected (`expect`).\n",
         );
         for caution in cautions {
             text.push_str(&format!("# Not as it is: {}.\n", one_line(caution)));

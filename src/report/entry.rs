@@ -192,7 +192,7 @@ fn of_settlement<'a>(
 }
 
 /// A reason without what tells single Workflows apart, so that equal reasons count together: Run IDs
-/// (UUIDs) become `RUN`.
+/// (UUIDs) become `...`.
 pub(super) fn without_run_ids(reason: &str) -> Cow<'_, str> {
     let bytes = reason.as_bytes();
     let mut shown = String::new();
@@ -201,7 +201,7 @@ pub(super) fn without_run_ids(reason: &str) -> Cow<'_, str> {
     while at + 36 <= bytes.len() {
         if is_uuid(&bytes[at..at + 36]) {
             shown.push_str(&reason[copied..at]);
-            shown.push_str("RUN");
+            shown.push_str("...");
             at += 36;
             copied = at;
         } else {
@@ -230,7 +230,7 @@ mod tests {
     fn run_ids_do_not_tell_reasons_apart() {
         assert_eq!(
             without_run_ids("superseded by 019a0000-0000-7000-8000-00000000000f (Running)"),
-            "superseded by RUN (Running)"
+            "superseded by ... (Running)"
         );
         assert_eq!(without_run_ids("ü already moved"), "ü already moved");
     }

@@ -280,19 +280,16 @@ impl Explanation {
         say("Started", &self.start_time.map(moment).unwrap_or_default());
         say("Parent", self.parent.as_deref().unwrap_or_default());
         say("Children", &self.children.join(", "));
-        let version = |version: &Option<Version>| {
-            version
-                .as_ref()
-                .map_or_else(|| "not known".to_owned(), ToString::to_string)
+        let next = match &self.effective_version {
+            Some(version) => format!("on {version}"),
+            None => "on no known Version".to_owned(),
         };
-        say(
-            "Next task",
-            &format!("on {}", version(&self.effective_version)),
-        );
-        say(
-            "Last task",
-            &format!("completed on {}", version(&self.deployment_version)),
-        );
+        say("Next task", &next);
+        let last = match &self.deployment_version {
+            Some(version) => format!("completed on {version}"),
+            None => "none completed on a known Version".to_owned(),
+        };
+        say("Last task", &last);
         say("Behavior", &format!("{:?}", self.behavior));
         say(
             "Override",

@@ -82,6 +82,9 @@ pub fn question_text(
             for note in notes {
                 text.line(Tone::Warn, &format!("  {note}"));
             }
+            // By now the table may have left the window.
+            let all = format!("  In all: {}", question_in_short(question));
+            text.line(Tone::Strong, &all);
         }
         Question::Changes {
             changes,

@@ -15,6 +15,19 @@ use crate::diagnostic::{self, Diagnostic, Kind};
 use crate::document::{Document, Node};
 use crate::{schema, template};
 
+/// Keys by which a file without `schema` is taken for a try at a runbook.
+const OF_RUNBOOKS: [&str; 9] = [
+    "name",
+    "steps",
+    "params",
+    "vars",
+    "queries",
+    "strategies",
+    "decisions",
+    "guards",
+    "checks",
+];
+
 impl Runbook {
     /// Reads a runbook. `file` is its name, for messages.
     ///
@@ -26,6 +39,9 @@ impl Runbook {
             diagnostic::sort(&mut problems);
             return Err(problems);
         };
+        if let Some(problem) = schema::another(&document, shape::SCHEMA, &OF_RUNBOOKS) {
+            return Err(vec![problem]);
+        }
         let names = checks::Names::collect(&document);
         add(&mut problems, checks::check(&names));
         add(&mut problems, tables::check(&names));

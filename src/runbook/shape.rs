@@ -12,6 +12,9 @@ use super::model::{Event, HitPolicy, OnFailure, ParameterType, TaskCondition, Un
 use crate::catalog::{self, Subject, Word};
 use crate::schema::{self, ID, Schema};
 
+/// The version of the language.
+pub(super) const SCHEMA: &str = "runbook/v1";
+
 /// A runbook: an operational procedure that is reviewed, rehearsed and carried out.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]

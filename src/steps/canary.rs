@@ -177,10 +177,11 @@ impl Machine {
         let held = self.memory.held.values().any(|held| held.row == row);
         // Where nothing is held it stays undecided: what comes later is measured by these few, too.
         if healthy > 0 {
-            let reason = format!(
-                "{healthy} of {} healthy, the others unproven",
-                members.len()
-            );
+            let all = members.len();
+            let reason = match all - healthy {
+                0 => format!("{healthy} of {all} healthy"),
+                unproven => format!("{healthy} of {all} healthy, {unproven} unproven"),
+            };
             self.pass_canary(place, row.to_owned(), true, &reason);
         } else if held
             && self.memory.asking.is_none()

@@ -383,7 +383,9 @@ fn ending(step: &StepReport, iteration: u32, status: StepStatus, message: &str) 
     };
     match parts.as_slice() {
         [] => head,
-        parts => format!("{head}: {}", parts.join("; ")),
+        [only] => format!("{head}: {only}"),
+        // A sentence that goes on.
+        [message, counts, ..] => format!("{head}: {}; {counts}", message.trim_end_matches('.')),
     }
 }
 

@@ -704,7 +704,7 @@ fn counts_follow_each_workflow_to_its_last_state() {
         .into_iter()
         .map(|r| (r.count, r.reason))
         .collect();
-    assert_eq!(reasons, [(40, "superseded by RUN (Running)".to_owned())]);
+    assert_eq!(reasons, [(40, "superseded by ... (Running)".to_owned())]);
 }
 
 fn commands(journal: &Journal) -> Vec<String> {
