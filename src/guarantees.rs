@@ -42,7 +42,7 @@
 //! Rests on: a base run that was reset, also a closed one, names the newest run that came of it.
 //!
 //! Shown by: `it::conformance::resets::of_a_closed_run`,
-//! `lib::ledger::a_write_follows_only_a_claim_and_doubt_is_never_written_again`,
+//! `lib::ledger::life::a_write_follows_only_a_claim_and_doubt_is_never_written_again`,
 //! `it::service::a_service_in_memory_that_never_answers_puts_the_write_in_doubt_after_one_call`,
 //! `it::simulation::planted::a_restart_that_is_sent_again_is_found`,
 //! `it::batch::a_start_whose_fate_is_not_known_is_looked_for_and_not_repeated_blindly`,
