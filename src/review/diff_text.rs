@@ -95,7 +95,7 @@ impl Difference {
             (Kind::Safeguard, "to safeguards"),
             (Kind::Wider, "by which more Workflows are affected"),
             (Kind::Affected, "by which other Workflows are affected"),
-            (Kind::Done, "to what is done to them"),
+            (Kind::Done, "to what is done"),
             (Kind::Added, "by which more steps write"),
         ];
         let many = |wanted: &dyn Fn(Kind) -> bool| {
