@@ -210,7 +210,7 @@ impl Machine {
     fn poll(&mut self, place: &Place, reason: &str, with: &Value) {
         let given = |name: &str| crate::schema::interval(with.get(name)?.as_str()?);
         let limit = match self.action_of(&place.step) {
-            Some((action, _)) if action == "batch.wait" => given("timeout").unwrap_or(BATCH),
+            Some(("batch.wait", _)) => given("timeout").unwrap_or(BATCH),
             _ => given("wait_for_pollers").unwrap_or(POLLERS),
         };
         let elapsed = self.state.elapsed(&place.step, self.now);

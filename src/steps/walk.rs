@@ -310,9 +310,7 @@ impl Machine {
             Some(Subject::Run) => self.work_run(place),
             Some(Subject::Program) => self.work_command(place),
             Some(Subject::Ledger) => match self.action_of(&place.step) {
-                Some((action, _)) if action == "workflows.wait_closed" => {
-                    self.work_closed(place, room)
-                }
+                Some(("workflows.wait_closed", _)) => self.work_closed(place, room),
                 _ => self.work_verify(place, room),
             },
             Some(Subject::Workflow) if self.is_batch(&place.step) => self.work_batch(place, room),
