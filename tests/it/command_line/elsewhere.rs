@@ -41,6 +41,14 @@ impl Begun {
         let text = String::from_utf8_lossy(&output.stdout).into_owned();
         (output.status.code(), text + &rest)
     }
+
+    /// Asked to end by SIGTERM, as a service manager does.
+    fn told_to_end(self) -> (Option<i32>, String) {
+        let pid = self.child.id().to_string();
+        let told = Command::new("kill").args(["-TERM", &pid]).status();
+        told.expect("told");
+        self.ended()
+    }
 }
 
 /// The records that a watcher prints, as JSON.
@@ -196,12 +204,7 @@ fn a_parked_run_is_answered_in_its_state_file_also_through_serve() {
         elsewhere.contains("there is no run `rb-none`"),
         "{elsewhere}"
     );
-    let pid = server.child.id().to_string();
-    Command::new("kill")
-        .args(["-TERM", &pid])
-        .status()
-        .expect("told");
-    let (code, text) = server.ended();
+    let (code, text) = server.told_to_end();
     assert_eq!(code, Some(0), "{text}");
     assert!(text.starts_with(&format!("{at}\n")), "{text}");
     assert!(!socket.exists());
@@ -349,11 +352,7 @@ fn a_run_that_is_killed_is_watched_to_its_last_record_without_a_gap() {
         over.contains("its process ended without a word: there is nothing to stop"),
         "{over}"
     );
-    Command::new("kill")
-        .args(["-TERM", &server.child.id().to_string()])
-        .status()
-        .expect("told");
-    server.ended();
+    server.told_to_end();
 }
 
 #[test]
@@ -398,11 +397,7 @@ fn a_run_is_stopped_from_elsewhere_and_goes_on_when_it_is_resumed() {
     let stopped = home.run(&["stop", &id, &at, "--output", "json"]);
     assert_snapshot!("stopped_through_a_server", stopped);
     assert_eq!(run.ended().0, Some(130));
-    Command::new("kill")
-        .args(["-TERM", &server.child.id().to_string()])
-        .status()
-        .expect("told");
-    server.ended();
+    server.told_to_end();
 }
 
 /// Nobody can be told where nobody listens: it says who carries the run out, and how else it is stopped.
