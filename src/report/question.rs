@@ -11,10 +11,7 @@ pub fn question_in_short(question: &Question) -> String {
             rows, extension, ..
         } => {
             let all: u64 = rows.iter().map(|row| row.count).sum();
-            // Rows that only the look tells apart may count the same Workflows.
-            let unsure = rows.iter().any(|row| row.certainty == Certainty::AtMost);
-            let most = if unsure { "at most " } else { "" };
-            let what = format!("write to {most}{}", count(all, "Workflow"));
+            let what = format!("write to {}{}", sureness(rows), count(all, "Workflow"));
             let rows = count(rows.len() as u64, "row");
             match extension {
                 true => format!("{what} in {rows}, more than was granted"),
@@ -34,6 +31,18 @@ pub fn question_in_short(question: &Question) -> String {
             format!("do by hand: {}", first.trim_end_matches('.'))
         }
         Question::Command { line, .. } => format!("run {line}"),
+    }
+}
+
+/// Before the sum of the rows' counts. Rows that only the look tells apart may count the same Workflows; what was counted
+/// and not listed does not say whether they do.
+fn sureness(rows: &[RowAsk]) -> &'static str {
+    let any = |certainty| rows.iter().any(|row| row.certainty == certainty);
+    match rows.len() {
+        _ if any(Certainty::AtMost) => "at most ",
+        2.. if any(Certainty::Estimate) => "at most about ",
+        _ if any(Certainty::Estimate) => "about ",
+        _ => "",
     }
 }
 
@@ -256,5 +265,55 @@ pub fn certainty_words(certainty: Certainty) -> &'static str {
         Certainty::Exact => "exactly",
         Certainty::AtMost => "at most",
         Certainty::Estimate => "about",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sum_says_no_more_than_its_rows() {
+        let row = |certainty| RowAsk {
+            row: "r".to_owned(),
+            query: String::new(),
+            condition: String::new(),
+            count: 500,
+            certainty,
+            planned: None,
+            granted: 0,
+            samples: Vec::new(),
+            strategy: "move".to_owned(),
+            does: String::new(),
+            target: None,
+            selection: None,
+            equivalent: Equivalent::default(),
+            links: Vec::new(),
+        };
+        let asked = |certainties: &[Certainty]| {
+            question_in_short(&Question::Rows {
+                rows: certainties.iter().copied().map(row).collect(),
+                extension: false,
+                rate: 5.0,
+                concurrency: 1,
+                notes: Vec::new(),
+            })
+        };
+        use Certainty::{AtMost, Estimate, Exact};
+        let wanted = [
+            (&[Exact, Exact][..], "write to 1,000 Workflows in 2 rows"),
+            (
+                &[Exact, AtMost],
+                "write to at most 1,000 Workflows in 2 rows",
+            ),
+            (&[Estimate], "write to about 500 Workflows in 1 row"),
+            (
+                &[Estimate, Estimate],
+                "write to at most about 1,000 Workflows in 2 rows",
+            ),
+        ];
+        for (certainties, words) in wanted {
+            assert_eq!(asked(certainties), words);
+        }
     }
 }
