@@ -5,8 +5,8 @@
 //! is more ([`Feed`]). Answers go to the run's [`crate::desk`], which decides. Layers, each knowing only those before
 //! it:
 //!
-//! 1. [`v1`]: messages and stubs. `address`, `socket`, `slots`: where it is served, and to how many. `identity`: who calls. `feed`: what a run
-//!    tells. `view`: what this tool knows, as messages.
+//! 1. [`v1`]: messages and stubs. `address`, `socket`, `slots`: where it is served, and to how many. `identity`: who
+//!    calls. `feed`: what a run tells. `view`: what this tool knows, as messages.
 //! 2. `client`: calls the service. `folded`: a run as it stands. `runs`: which runs there are.
 //! 3. `watch`: a run as a stream of events; `upstream`: what another process says of its own.
 //! 4. `service`: what each call does, for a caller who is known; it calls on for a run of another process.

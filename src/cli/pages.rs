@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures::StreamExt as _;
-use futures::future::{BoxFuture, ready};
+use futures::future::BoxFuture;
 use futures::stream::{self, BoxStream};
 use jiff::Timestamp;
 
@@ -15,7 +15,7 @@ use super::Exit;
 use super::listen::printed;
 use crate::api::client::words;
 use crate::api::v1::watch_run_response::Event;
-use crate::api::{PROGRESS_ONLY, Runs, Service, local, v1};
+use crate::api::{Events, PROGRESS_ONLY, Runs, Service, local, v1};
 use crate::page::{Answering, Answers, Bound, Site, Tells};
 use crate::record::{Through, Witness};
 use crate::report::{count, harmless, time_of_day};
@@ -142,38 +142,58 @@ const AGAIN: Duration = Duration::from_secs(2);
 
 impl Tells for ByService {
     fn progress(&self, run: &str) -> BoxStream<'static, String> {
-        let (service, run) = (self.0.clone(), run.to_owned());
-        let watches = stream::repeat(()).then(move |()| {
-            let (service, run_id) = (service.clone(), run.clone());
-            async move {
-                let request = v1::WatchRunRequest {
-                    run_id,
-                    from_seq: PROGRESS_ONLY,
-                    records_only: false,
-                };
-                service.watch(request).await
+        let telling = Telling {
+            service: self.0.clone(),
+            run: run.to_owned(),
+            events: None,
+            told: String::new(),
+        };
+        let lines = stream::unfold(telling, |mut telling| async {
+            Some((telling.news().await, telling))
+        });
+        lines.boxed()
+    }
+}
+
+/// A run that is looked at for as long as a page is open, whoever carries it out.
+struct Telling {
+    service: Service,
+    run: String,
+    events: Option<Events>,
+    /// The last line.
+    told: String,
+}
+
+impl Telling {
+    /// The next line that is another one.
+    async fn news(&mut self) -> String {
+        loop {
+            match self.event().await {
+                Some(event) => {
+                    if let Some(line) = line(&event).filter(|line| *line != self.told) {
+                        self.told.clone_from(&line);
+                        return line;
+                    }
+                }
+                None => {
+                    self.events = None;
+                    tokio::time::sleep(AGAIN).await;
+                }
             }
-        });
-        let lines = watches.flat_map(|watch| {
-            let events = stream::iter(watch.ok()).flatten();
-            let pause = stream::once(async {
-                tokio::time::sleep(AGAIN).await;
-                None
-            });
-            let lines = events.filter_map(|event| ready(event.ok().and_then(|it| it.event)));
-            lines
-                .filter_map(|event| ready(line(&event)))
-                .map(Some)
-                .chain(pause)
-        });
-        let news = lines
-            .flat_map(stream::iter)
-            .scan(String::new(), |before, line| {
-                let news = (*before != line).then(|| line.clone());
-                *before = line;
-                ready(Some(news))
-            });
-        news.filter_map(ready).boxed()
+        }
+    }
+
+    /// None at the end of a watch, and where there can be none.
+    async fn event(&mut self) -> Option<Event> {
+        if self.events.is_none() {
+            let request = v1::WatchRunRequest {
+                run_id: self.run.clone(),
+                from_seq: PROGRESS_ONLY,
+                records_only: false,
+            };
+            self.events = self.service.watch(request).await.ok();
+        }
+        self.events.as_mut()?.next().await?.ok()?.event
     }
 }
 

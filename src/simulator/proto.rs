@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use serde::Serialize;
 use temporalio_protos::temporal::api::common::v1::{
     Payload, Payloads, WorkflowExecution, WorkflowType,
 };
@@ -93,10 +94,11 @@ pub(super) fn status_number(status: Status) -> i32 {
     }) as i32
 }
 
-pub(super) fn json_payload(value: &serde_json::Value) -> Payload {
+pub(super) fn json_payload(value: &(impl Serialize + ?Sized)) -> Payload {
     Payload {
         metadata: HashMap::from([("encoding".to_owned(), b"json/plain".to_vec())]),
-        data: value.to_string().into_bytes(),
+        // What is put into one is always JSON.
+        data: serde_json::to_vec(value).unwrap_or_default(),
         ..Default::default()
     }
 }
@@ -122,22 +124,17 @@ pub(super) fn payload_text(payloads: Option<&Payloads>) -> String {
 
 /// A Search Attribute as the service sends it: JSON, with its type in the metadata.
 pub(super) fn attribute_payload(value: &AttributeValue) -> Payload {
-    let (kind, data) = match value {
-        AttributeValue::Keyword(text) => ("Keyword", serde_json::to_vec(text)),
-        AttributeValue::Text(text) => ("Text", serde_json::to_vec(text)),
-        AttributeValue::KeywordList(list) => ("KeywordList", serde_json::to_vec(list)),
-        AttributeValue::Int(number) => ("Int", serde_json::to_vec(number)),
-        AttributeValue::Double(number) => ("Double", serde_json::to_vec(number)),
-        AttributeValue::Bool(value) => ("Bool", serde_json::to_vec(value)),
-        AttributeValue::Datetime(at) => ("Datetime", serde_json::to_vec(&at.to_string())),
+    let (kind, mut payload) = match value {
+        AttributeValue::Keyword(text) => ("Keyword", json_payload(text)),
+        AttributeValue::Text(text) => ("Text", json_payload(text)),
+        AttributeValue::KeywordList(list) => ("KeywordList", json_payload(list)),
+        AttributeValue::Int(number) => ("Int", json_payload(number)),
+        AttributeValue::Double(number) => ("Double", json_payload(number)),
+        AttributeValue::Bool(value) => ("Bool", json_payload(value)),
+        AttributeValue::Datetime(at) => ("Datetime", json_payload(&at.to_string())),
     };
-    Payload {
-        metadata: HashMap::from([
-            ("encoding".to_owned(), b"json/plain".to_vec()),
-            ("type".to_owned(), kind.as_bytes().to_vec()),
-        ]),
-        // Texts and numbers are always JSON.
-        data: data.unwrap_or_default(),
-        ..Default::default()
-    }
+    payload
+        .metadata
+        .insert("type".to_owned(), kind.as_bytes().to_vec());
+    payload
 }
